@@ -1,0 +1,523 @@
+"""Cassettes: the recordings of a notebook as a text file beside it, for git.
+
+The first line is a constant header, each further line one recording; lines are sorted and written
+byte for byte as they are stored, so that saving what did not change changes nothing::
+
+    {"format":"llm-magic cassette","key_schema":1,"notebook":"analysis.ipynb","version":1}
+    {"call":"...","created":"...","key":"...","ordinal":0,"request":{...},"response":{...}}
+
+The working store is to a cassette what a working tree is to a commit. A :class:`Shelf` is both: it
+looks an answer up in the store, then in the cassette, and it saves what is unsaved.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import tempfile
+import threading
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from llm_magic.config import Workspace
+from llm_magic.exceptions import CassetteError
+from llm_magic.recordings import KEY_SCHEMA, Recording, Recordings, Variant, dump_line
+from llm_magic.storage import Store, prepare_working_folder, writable
+
+__all__ = ["Cassette", "Saved", "Shelf", "Status"]
+
+FORMAT = "llm-magic cassette"
+VERSION = 1
+ENDING = ".cassette.jsonl"
+
+# An answer of one notebook: key and ordinal.
+Place = tuple[str, int]
+
+# Our own lines have sorted fields, so these three stand together and before any nested text that
+# could hold the same characters unescaped. Other lines are parsed whole.
+_PLACE = re.compile(rb'"key":"([0-9a-f]{64})","latency_ms":[0-9.e+-]+,"ordinal":([0-9]+),')
+_CONFLICT = (b"<<<<<<<", b"=======", b">>>>>>>", b"|||||||")
+
+
+class Cassette:
+    """One cassette file as it is now: where each recording stands, read when it is asked for.
+
+    Raises
+    ------
+    CassetteError
+        For a file that is not a cassette, holds git's conflict markers or two answers in one
+        place; the message names the lines.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise CassetteError(f"{path} cannot be read: {error}") from None
+        self.digest = hashlib.sha256(content).hexdigest()
+        self._content = content
+        self._lines: dict[Place, tuple[int, int, int]] = {}
+        self._scan()
+
+    def _scan(self) -> None:
+        start = 0
+        for number, raw in enumerate(self._content.split(b"\n"), 1):
+            line, offset, start = raw.rstrip(b"\r"), start, start + len(raw) + 1
+            if not line.strip():
+                continue
+            if line.startswith(_CONFLICT):
+                raise CassetteError(
+                    f"{self.path}:{number}: a conflict of git; keep the lines of one side, remove"
+                    " the markers"
+                )
+            if number == 1:
+                self._check_header(line)
+                continue
+            place = self._place(line, number)
+            if place in self._lines:
+                first = self._lines[place][2]
+                if self._text(place) != line.decode():
+                    raise CassetteError(
+                        f"{self.path}:{first} and :{number} hold two answers to one request"
+                        f" ({place[0][:12]}…, number {place[1]}); remove one of the lines"
+                    )
+            self._lines[place] = (offset, offset + len(line), number)
+
+    def _check_header(self, line: bytes) -> None:
+        header = self._parse(line, 1)
+        if header.get("format") != FORMAT:
+            raise CassetteError(f"{self.path} is not a cassette: its first line is no header")
+        versions = {"version": VERSION, "key_schema": KEY_SCHEMA}
+        for name, ours in versions.items():
+            theirs = header.get(name)
+            if isinstance(theirs, int) and theirs <= ours:
+                continue
+            raise CassetteError(
+                f"{self.path} was written by a newer llm-magic; pip install -U llm-magic"
+            )
+
+    def _parse(self, line: bytes, number: int) -> Mapping[str, object]:
+        try:
+            value = json.loads(line)
+        except ValueError as error:
+            raise CassetteError(f"{self.path}:{number} is not JSON: {error}") from None
+        if not isinstance(value, dict):
+            raise CassetteError(f"{self.path}:{number} is not a recording")
+        return value
+
+    def _place(self, line: bytes, number: int) -> Place:
+        if found := _PLACE.search(line):
+            return found[1].decode(), int(found[2])
+        fields = self._parse(line, number)
+        key, ordinal = fields.get("key"), fields.get("ordinal")
+        if not isinstance(key, str) or not isinstance(ordinal, int):
+            raise CassetteError(f"{self.path}:{number} is not a recording: no key or ordinal")
+        return key, ordinal
+
+    def _text(self, place: Place) -> str:
+        start, stop, _ = self._lines[place]
+        return self._content[start:stop].decode()
+
+    def __contains__(self, place: object) -> bool:
+        return place in self._lines
+
+    def __iter__(self) -> Iterator[Place]:
+        return iter(self._lines)
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    def line(self, key: str, ordinal: int) -> str | None:
+        """The line of a recording, checked; None when the cassette does not have it."""
+        if (key, ordinal) not in self._lines:
+            return None
+        number = self._lines[key, ordinal][2]
+        try:
+            text = self._text((key, ordinal))
+            recording = Recording.from_line(text)
+            recording.check()
+        except (ValueError, TypeError, KeyError) as error:
+            raise CassetteError(f"{self.path}:{number}: {error}") from None
+        if (recording.key, recording.ordinal) != (key, ordinal):
+            raise CassetteError(f"{self.path}:{number} holds a key twice")
+        return text
+
+    def lines(self) -> dict[Place, str]:
+        """All lines by place."""
+        return {place: self._text(place) for place in self._lines}
+
+
+def write(path: Path, notebook: str, lines: Mapping[Place, str]) -> bytes:
+    """Write a cassette at once or not at all; returns its bytes.
+
+    An existing file with the same bytes is left alone, time stamp included.
+    """
+    header = dump_line(
+        {
+            "format": FORMAT,
+            "key_schema": KEY_SCHEMA,
+            "notebook": f"{notebook}.ipynb",
+            "version": VERSION,
+        }
+    )
+    content = "".join(f"{line}\n" for line in [header, *(lines[at] for at in sorted(lines))])
+    data = content.encode()
+    if path.exists() and path.read_bytes() == data:
+        return data
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        # mkstemp makes files for their owner only; a cassette is a file like any other.
+        os.chmod(temporary, path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_umask())
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
+    return data
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """What a save did: the file, how many recordings it holds, what changed in it."""
+
+    path: Path
+    total: int
+    added: int
+    replaced: int
+    removed: int
+
+    def __str__(self) -> str:
+        changes = {"new": self.added, "replaced": self.replaced, "removed": self.removed}
+        told = ", ".join(f"{count} {word}" for word, count in changes.items() if count)
+        return f"{self.path.name}: {self.total} recordings ({told or 'nothing changed'})"
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The recordings of a notebook: how many the cassette has, and what is not in it yet."""
+
+    path: Path | None
+    in_cassette: int
+    unsaved: int
+    unnamed: int
+
+
+@dataclass(slots=True)
+class _Sync:
+    """What we know of a notebook's cassette: its stamp on disk and the generation of its lines."""
+
+    stamp: tuple[int, int, int] | None
+    generation: int
+    digest: str
+    cassette: Cassette | None = None
+
+
+class Shelf:
+    """The recordings of a folder: the working store and the cassettes beside the notebooks.
+
+    Parameters
+    ----------
+    workspace : Workspace
+        The folder. A folder that cannot be written replays all the same.
+    """
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.folder = workspace.folder
+        self._workspace = workspace
+        if writable(workspace.folder):
+            prepare_working_folder(workspace.working)
+        self.store = Store(workspace.working / "recordings")
+        self.recordings = Recordings(self.store)
+        # What this process used, for a notebook whose name is told only later.
+        self.used: set[Place] = set()
+        self._synced: dict[str, _Sync] = {}
+        self._lock = threading.RLock()
+
+    # Looking up
+
+    def find(self, key: str, ordinal: int, notebook: str | None) -> Recording | None:
+        """The answer that a notebook has for a request, or None.
+
+        Its own answer comes first, then its cassette's, then one that another notebook of this
+        folder recorded (which it then shares). With the notebook unknown, all are looked up.
+        """
+        recording = self._find(key, ordinal, notebook)
+        if recording is not None:
+            self.used.add((key, ordinal))
+        return recording
+
+    def _find(self, key: str, ordinal: int, notebook: str | None) -> Recording | None:
+        variants = self.recordings.variants(key, ordinal)
+        own = next((variant for variant in variants if (notebook or "") in variant.users), None)
+        if own is not None:
+            generation = own.users[notebook or ""]
+            if generation is None:
+                return None if own.dropped else Recording.from_line(own.line)
+            if notebook and generation == self._sync(notebook).generation:
+                return Recording.from_line(own.line)
+        for name in [notebook] if notebook else self.notebooks():
+            line = self._line_in_cassette(name, key, ordinal)
+            if line is not None:
+                self._adopt(key, ordinal, line, name)
+                return Recording.from_line(line)
+            self._forget_stale(key, ordinal, name, variants)
+        return self._find_shared(key, ordinal, notebook, variants)
+
+    def _line_in_cassette(self, notebook: str, key: str, ordinal: int) -> str | None:
+        sync = self._sync(notebook)
+        if sync.stamp is None:
+            return None
+        with self._lock:
+            if sync.cassette is None:
+                sync.cassette = Cassette(self.cassette_path(notebook))
+        return sync.cassette.line(key, ordinal)
+
+    def _adopt(self, key: str, ordinal: int, line: str, notebook: str) -> None:
+        if not self.store.read_only:
+            generation = self._sync(notebook).generation
+            self.recordings.put(key, ordinal, line, notebook, generation)
+
+    def _forget_stale(self, key: str, ordinal: int, notebook: str, variants: list[Variant]) -> None:
+        # Saved once, and the cassette as it is now does not have it: it was pruned there.
+        sync = self._sync(notebook)
+        for variant in variants:
+            generation = variant.users.get(notebook)
+            if generation is not None and sync.stamp is not None and generation != sync.generation:
+                del variant.users[notebook]
+                if not self.store.read_only:
+                    self.recordings.release(key, ordinal, notebook)
+
+    def _find_shared(
+        self, key: str, ordinal: int, notebook: str | None, variants: list[Variant]
+    ) -> Recording | None:
+        for variant in variants:
+            if variant.dropped or not variant.users:
+                continue
+            if notebook and not self.store.read_only and notebook not in variant.users:
+                self.recordings.put(key, ordinal, variant.line, notebook)
+            return Recording.from_line(variant.line)
+        return None
+
+    # Storing
+
+    def put(self, recording: Recording, notebook: str | None) -> None:
+        """Store an answer for a notebook, unsaved. When this returns, it is on disk."""
+        line = recording.to_line()
+        self.used.add((recording.key, recording.ordinal))
+        self.recordings.put(recording.key, recording.ordinal, line, notebook or "")
+
+    def drop_from(self, key: str, ordinal: int, notebook: str | None) -> int:
+        """Drop the notebook's answers to a request from this ordinal on; returns how many."""
+        name = notebook or ""
+        places = {at for at in self.recordings.ordinals(key) if at >= ordinal}
+        saved: set[int] = set()
+        if notebook and (cassette := self._cassette(notebook)) is not None:
+            saved = {at for other, at in cassette if other == key and at >= ordinal}
+        count = 0
+        for at in sorted(places | saved):
+            users = [
+                variant for variant in self.recordings.variants(key, at) if name in variant.users
+            ]
+            if not users and at not in saved:
+                continue
+            count += not (users and users[0].dropped)
+            if at in saved:
+                self.recordings.put(key, at, "", name)
+            else:
+                self.recordings.release(key, at, name)
+        return count
+
+    def adopt(self, notebook: str, places: Iterable[Place] | None = None) -> int:
+        """Give a notebook answers that it does not have yet; returns how many.
+
+        Parameters
+        ----------
+        places : iterable of (key, ordinal), optional
+            These, whoever recorded them; by default all that were recorded while the notebook's
+            name was not known.
+        """
+        if places is None:
+            places = [(key, ordinal) for key, ordinal, _ in self.recordings.used_by("")]
+        count = 0
+        for key, ordinal in places:
+            variants = self.recordings.variants(key, ordinal)
+            mine = next((one for one in variants if "" in one.users), None)
+            line = next((one.line for one in [mine, *variants] if one is not None), "")
+            if line and not any(notebook in one.users for one in variants):
+                self.recordings.put(key, ordinal, line, notebook)
+                count += 1
+            if mine is not None:
+                self.recordings.release(key, ordinal, "")
+        return count
+
+    # Cassettes
+
+    def cassette_path(self, notebook: str) -> Path:
+        """The cassette file of a notebook."""
+        return self._workspace.cassette(notebook)
+
+    def notebooks(self) -> list[str]:
+        """Notebooks of this folder that have a cassette."""
+        names = (path.name for path in self.folder.glob(f"*{ENDING}") if path.is_file())
+        return sorted(name.removesuffix(ENDING) for name in names)
+
+    def unsaved(self, notebook: str) -> dict[Place, str]:
+        """Lines that the notebook's cassette does not have yet; empty for a dropped answer."""
+        return {
+            (key, ordinal): variant.line
+            for key, ordinal, variant in self.recordings.used_by(notebook)
+            if variant.users[notebook] is None
+        }
+
+    def status(self, notebook: str | None) -> Status:
+        """How many recordings are saved, unsaved, and without a notebook."""
+        cassette = self._cassette(notebook) if notebook else None
+        return Status(
+            path=self.cassette_path(notebook) if notebook else None,
+            in_cassette=len(cassette) if cassette is not None else 0,
+            unsaved=len(self.unsaved(notebook)) if notebook else 0,
+            unnamed=len(self.unsaved("")),
+        )
+
+    def save(self, notebook: str) -> Saved:
+        """Merge what is unsaved into the cassette as it is now.
+
+        Raises
+        ------
+        CassetteError
+            When the file cannot be read; nothing is written.
+        """
+        path = self.cassette_path(notebook)
+        with self._lock, self.store.transaction():
+            sync = self._sync(notebook)
+            existing = self._cassette(notebook)
+            lines = existing.lines() if existing is not None else {}
+            if existing is None:
+                # The file is gone: what was saved once is written again.
+                unsaved = {
+                    (key, ordinal): variant.line
+                    for key, ordinal, variant in self.recordings.used_by(notebook)
+                }
+            else:
+                unsaved = self.unsaved(notebook)
+            before = dict(lines)
+            for place, line in unsaved.items():
+                if line:
+                    lines[place] = line
+                else:
+                    lines.pop(place, None)
+            if lines or existing is not None:
+                data = write(path, notebook, lines)
+                sync.digest = hashlib.sha256(data).hexdigest()
+                sync.stamp, sync.cassette = _stamp(path), None
+                self._remember(notebook, sync)
+            for (key, ordinal), line in unsaved.items():
+                if line:
+                    self.recordings.mark_saved(key, ordinal, line, notebook, sync.generation)
+                else:
+                    self.recordings.release(key, ordinal, notebook)
+        return Saved(
+            path,
+            total=len(lines),
+            added=len(lines.keys() - before.keys()),
+            replaced=sum(before[at] != lines[at] for at in lines.keys() & before.keys()),
+            removed=len(before.keys() - lines.keys()),
+        )
+
+    def load(self, notebook: str) -> int:
+        """Bring all of a cassette into the store; returns how many recordings it has."""
+        cassette = self._cassette(notebook)
+        if cassette is None:
+            raise CassetteError(f"{self.cassette_path(notebook)} does not exist")
+        for key, ordinal in cassette:
+            self.find(key, ordinal, notebook)
+        return len(cassette)
+
+    def _cassette(self, notebook: str) -> Cassette | None:
+        sync = self._sync(notebook)
+        if sync.stamp is None:
+            return None
+        with self._lock:
+            if sync.cassette is None:
+                sync.cassette = Cassette(self.cassette_path(notebook))
+            return sync.cassette
+
+    def _sync(self, notebook: str) -> _Sync:
+        """What is known of the cassette; notices when the file was changed by somebody else."""
+        stamp = _stamp(self.cassette_path(notebook))
+        known = self._synced.get(notebook)
+        if known is not None and known.stamp == stamp:
+            return known
+        with self._lock:
+            if known is None:
+                known = self._recall(notebook)
+                self._synced[notebook] = known
+            if known.stamp != stamp:
+                self._notice_change(notebook, known, stamp)
+            return known
+
+    def _notice_change(
+        self, notebook: str, sync: _Sync, stamp: tuple[int, int, int] | None
+    ) -> None:
+        if stamp is None:
+            # Deleted: what it had stays in the store, and the next save writes it again.
+            sync.stamp = sync.cassette = None
+            return
+        cassette = Cassette(self.cassette_path(notebook))
+        sync.stamp, sync.cassette = stamp, cassette
+        if sync.digest != cassette.digest:
+            sync.generation, sync.digest = sync.generation + 1, cassette.digest
+            mine = [
+                place
+                for place, line in self.unsaved(notebook).items()
+                if place in cassette and cassette.line(*place) != line
+            ]
+            if mine:
+                warnings.warn(
+                    f"{cassette.path.name} changed; {len(mine)} unsaved recordings differ from it"
+                    " and are kept. %llm cassette save writes them into it",
+                    RuntimeWarning,
+                    stacklevel=2,
+                )
+        self._remember(notebook, sync)
+
+    def _recall(self, notebook: str) -> _Sync:
+        stored = self.store.get(f"cassette:{notebook}")
+        if stored is None:
+            return _Sync(stamp=None, generation=0, digest="")
+        fields = json.loads(stored)
+        stamp = tuple(fields["stamp"]) if fields["stamp"] else None
+        return _Sync(stamp, fields["generation"], fields["digest"])
+
+    def _remember(self, notebook: str, sync: _Sync) -> None:
+        if not self.store.read_only:
+            fields = {"stamp": sync.stamp, "generation": sync.generation, "digest": sync.digest}
+            self.store.set(f"cassette:{notebook}", dump_line(fields))
+
+    def close(self) -> None:
+        """Close the store."""
+        self.store.close()
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_mtime_ns, status.st_size, status.st_ino

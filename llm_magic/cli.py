@@ -1,0 +1,269 @@
+"""``llm-magic``: run notebooks without a browser, read the ledger, move cassettes."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from llm_magic import __version__, history
+from llm_magic.cassette import Shelf
+from llm_magic.config import Settings
+from llm_magic.exceptions import LLMMagicError
+from llm_magic.formats import count, table, usd
+from llm_magic.history import Totals
+from llm_magic.types import Mode
+
+__all__ = ["main"]
+
+# Exit codes: a notebook or a file that failed, and a command that makes no sense (argparse's own).
+FAILED, MISUSED = 1, 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command line; returns its exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        code: int = options.command(options)
+    except LLMMagicError as error:
+        print(f"llm-magic: {error}", file=sys.stderr)
+        return FAILED
+    except BrokenPipeError:
+        # The reader of a pipe has seen enough; Python would complain again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="llm-magic", description="Notebooks with language models that run again anywhere."
+    )
+    parser.add_argument("--version", action="version", version=f"llm-magic {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    run = commands.add_parser("run", help="run a notebook without a browser")
+    run.add_argument("notebook", type=Path, metavar="NOTEBOOK")
+    run.add_argument("--mode", type=_mode, metavar="MODE", help=", ".join(Mode))
+    run.add_argument("-o", "--output", type=Path, metavar="OUT", help="write the run notebook here")
+    run.add_argument("--show", action="store_true", help="print what the cells put out")
+    run.set_defaults(command=_run)
+
+    ledger = commands.add_parser("history", help="show the ledger of a folder")
+    ledger.add_argument("folder", type=Path, nargs="?", default=Path(), metavar="FOLDER")
+    ledger.add_argument("-n", "--number", type=int, default=20, help="newest calls (default 20)")
+    ledger.set_defaults(command=_history)
+
+    cassette = commands.add_parser("cassette", help="move recordings to and from a cassette")
+    kinds = cassette.add_subparsers(required=True, metavar="COMMAND")
+    export = kinds.add_parser("export", help="write what is recorded into the cassette")
+    export.add_argument("notebook", type=Path, metavar="NOTEBOOK")
+    export.add_argument(
+        "--unnamed",
+        action="store_true",
+        help="also what was recorded while the notebook's name was not known",
+    )
+    export.set_defaults(command=_export)
+    load = kinds.add_parser("import", help="read the cassette into the working store")
+    load.add_argument("notebook", type=Path, metavar="NOTEBOOK")
+    load.set_defaults(command=_import)
+    return parser
+
+
+def _mode(text: str) -> Mode:
+    try:
+        return Mode.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _run(options: argparse.Namespace) -> int:
+    path: Path = options.notebook
+    if not path.is_file():
+        return _complain(f"{path} does not exist")
+    session = history.new_call_id()
+    environment = {
+        **os.environ,
+        "LLM_MAGIC_NOTEBOOK": str(path.resolve()),
+        "LLM_MAGIC_SESSION": session,
+    }
+    if options.mode is not None:
+        environment["LLM_MAGIC_MODE"] = str(options.mode)
+    show = _print_outputs if options.show else None
+    error, cells = execute(path, environment, output=options.output, show=show)
+    print(_summary(path, cells, _totals(path, session)))
+    if error:
+        print(f"llm-magic: {path.name} failed\n{error}", file=sys.stderr)
+        return FAILED
+    return 0
+
+
+def execute(
+    path: Path,
+    environment: dict[str, str],
+    *,
+    output: Path | None = None,
+    show: Callable[[Any], None] | None = None,
+) -> tuple[str, int]:
+    """Run a notebook in a fresh kernel, in its own folder.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The notebook; it is not changed.
+    environment : dict
+        Environment of the kernel.
+    output : pathlib.Path, optional
+        Where to write the notebook with its outputs, also when a cell fails.
+    show : callable, optional
+        Called with each code cell when it has run.
+
+    Returns
+    -------
+    error : str
+        The error of the cell that failed, with its number; empty when all cells ran.
+    cells : int
+        How many code cells ran.
+    """
+    import nbformat
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError, DeadKernelError
+
+    try:
+        notebook = nbformat.read(path, as_version=4)
+    except (OSError, ValueError, nbformat.reader.NotJSONError) as error:
+        raise LLMMagicError(f"{path} is not a notebook: {error}") from None
+    code = [index for index, cell in enumerate(notebook.cells) if cell.cell_type == "code"]
+    done: list[int] = []
+
+    def executed(cell: Any, cell_index: int, **_: Any) -> None:
+        if cell.cell_type == "code":
+            done.append(cell_index)
+            if show is not None:
+                show(cell)
+            elif sys.stderr.isatty():
+                print(f"\rcell {len(done)} of {len(code)}", end="", file=sys.stderr, flush=True)
+
+    client = NotebookClient(
+        notebook,
+        timeout=None,
+        kernel_name=notebook.metadata.get("kernelspec", {}).get("name", "python3"),
+        resources={"metadata": {"path": str(path.resolve().parent)}},
+        on_cell_executed=executed,
+        # ipykernel 7 warns of every headless kernel that its loopback ports are not encrypted.
+        extra_arguments=["--IPKernelApp.log_level=40"],
+    )
+    failure = ""
+    try:
+        client.execute(env=environment)
+    except CellExecutionError as error:
+        failure = f"cell {len(done)} of {len(code)}: {error.ename}: {error.evalue}"
+    except DeadKernelError:
+        failure = f"the kernel died in cell {len(done) + 1} of {len(code)}"
+    finally:
+        if sys.stderr.isatty() and show is None:
+            print(file=sys.stderr)
+        if output is not None:
+            nbformat.write(notebook, output)
+    return failure, len(done)
+
+
+def _print_outputs(cell: Any) -> None:
+    """The cell's outputs as a terminal shows them: plain text."""
+    for output in cell.outputs:
+        text = output.get("text") or output.get("data", {}).get("text/plain") or ""
+        if output.output_type == "error":
+            text = "\n".join(output.traceback)
+        if text.strip():
+            print(text.rstrip() + "\n")
+
+
+def _totals(path: Path, session: str) -> Totals:
+    ledger = history.at(Settings(path.resolve().parent).workspace)
+    return ledger.totals(session=session)
+
+
+def _summary(path: Path, cells: int, totals: Totals) -> str:
+    share = f" ({100 * totals.replayed // totals.calls} %)" if totals.calls else ""
+    row = [
+        count(cells),
+        count(totals.calls),
+        f"{count(totals.replayed)}{share}",
+        count(totals.failed),
+        usd(totals.spent),
+        usd(totals.saved),
+        count(totals.unknown),
+    ]
+    header = ["cells", "calls", "replayed", "failed", "spent", "saved", "unknown cost"]
+    return f"{path.name}\n{table(header, [row])}"
+
+
+_COLUMNS: dict[str, Callable[[dict[str, Any]], str]] = {
+    "started": lambda row: row["started"][:19].replace("T", " "),
+    "model": lambda row: f"{row['provider']}/{row['model']}",
+    "source": lambda row: row["source"],
+    "status": lambda row: row["status"],
+    "tokens": lambda row: f"{count(row['input_tokens'])} + {count(row['output_tokens'])}",
+    "cost": lambda row: usd(_decimal(row["cost"])),
+    "saved": lambda row: usd(_decimal(row["saved"])) if row["source"] == "replay" else "",
+    "prompt": lambda row: " ".join((row["prompt"] or "").split())[:40],
+}
+
+
+def _decimal(text: str | None) -> Any:
+    from decimal import Decimal
+
+    return None if text is None else Decimal(text)
+
+
+def _history(options: argparse.Namespace) -> int:
+    folder: Path = options.folder
+    workspace = Settings(folder).workspace
+    if not (workspace.working / "history.db").exists():
+        return _complain(f"{folder.resolve()} has no ledger: nothing was called there yet")
+    ledger = history.at(workspace)
+    rows = ledger.rows(limit=max(0, options.number))
+    print(table(list(_COLUMNS), [[read(row) for read in _COLUMNS.values()] for row in rows]))
+    totals = ledger.totals()
+    print(
+        f"\n{count(totals.calls)} calls · spent {usd(totals.spent)} · saved {usd(totals.saved)}"
+        f" · {count(totals.unknown)} of unknown cost"
+    )
+    return 0
+
+
+def _shelf(path: Path) -> tuple[Shelf, str]:
+    if path.suffix != ".ipynb":
+        raise LLMMagicError(f"{path} is not a notebook; name the .ipynb file")
+    return Shelf(Settings(path.resolve().parent).workspace), path.stem
+
+
+def _export(options: argparse.Namespace) -> int:
+    shelf, notebook = _shelf(options.notebook)
+    if options.unnamed:
+        shelf.adopt(notebook)
+    saved = shelf.save(notebook)
+    unnamed = shelf.status(notebook).unnamed
+    shelf.close()
+    if not saved.total:
+        return _complain(f"nothing is recorded for {options.notebook}; run it first")
+    print(saved)
+    if unnamed:
+        print(f"{unnamed} recordings were made without a notebook's name; add them with --unnamed")
+    return 0
+
+
+def _import(options: argparse.Namespace) -> int:
+    shelf, notebook = _shelf(options.notebook)
+    number = shelf.load(notebook)
+    shelf.close()
+    print(f"{shelf.cassette_path(notebook).name}: {number} recordings are in the store")
+    return 0
+
+
+def _complain(message: str) -> int:
+    print(f"llm-magic: {message}", file=sys.stderr)
+    return FAILED

@@ -1,0 +1,306 @@
+"""Entry points: ``complete``, ``stream``, ``acomplete``, ``astream``.
+
+They are functions of the package, which share one client in the folder the process works in, and
+methods of :class:`Client` for a folder of your own.
+"""
+
+from __future__ import annotations
+
+import atexit
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from llm_magic import config, history, routing, secrets
+from llm_magic.cassette import Shelf
+from llm_magic.config import Settings
+from llm_magic.exceptions import ParameterError
+from llm_magic.history import History
+from llm_magic.pipeline import Call
+from llm_magic.providers import catalog
+from llm_magic.replay import InFlight
+from llm_magic.streaming import AsyncCompletionStream, CompletionStream
+from llm_magic.types import Completion, Mode, Request, Transport, plain
+
+__all__ = ["Client", "acomplete", "astream", "complete", "default", "stream"]
+
+Prompt = str | Sequence[Mapping[str, Any]]
+
+# Travel decisions are arguments of their own or made by us; sent along they would change nothing
+# for the model and break the record of what was asked.
+_NOT_PARAMETERS = {
+    "messages": "pass the messages as the first argument",
+    "stream": "use stream() or astream()",
+    "max_retries": "retries are ours: num_retries=",
+    "extra_headers": "headers are not part of a request",
+    "extra_query": "put the query into api_base=",
+    "default_headers": "headers are not part of a request",
+}
+
+
+class Client:
+    """Completions with recordings and a ledger in one folder.
+
+    Parameters
+    ----------
+    folder : path, optional
+        Where the cassettes are; working files go to ``.llm_magic`` in it. By default the folder
+        this process works in.
+    **settings
+        Settings for this client alone, such as ``model="openai/gpt-5-mini"`` or ``mode="REPLAY"``.
+
+    Examples
+    --------
+    >>> client = Client(model="echo/echo")
+    >>> client.complete("Hello").source
+    'live'
+    >>> client.complete("Hello").source
+    'replay'
+    """
+
+    def __init__(self, folder: str | Path | None = None, **settings: Any) -> None:
+        shared = folder is None and not settings
+        self.settings = config.default() if shared else Settings(folder)
+        for name, value in settings.items():
+            self.settings.set(name, value)
+        self._shelf: Shelf | None = None
+        self._in_flight = InFlight()
+        self._lock = threading.Lock()
+
+    @property
+    def shelf(self) -> Shelf:
+        """The recordings of the folder; opened at first use."""
+        with self._lock:
+            if self._shelf is None:
+                self._shelf = Shelf(self.settings.workspace)
+            return self._shelf
+
+    @property
+    def history(self) -> History:
+        """The ledger of the folder; opened at first use."""
+        return history.at(self.settings.workspace)
+
+    def complete(self, prompt: Prompt, **options: Any) -> Completion:
+        """The answer to a prompt, live or from a recording.
+
+        Parameters
+        ----------
+        prompt : str or list of dict
+            Text, or messages in OpenAI's shape. It is never changed.
+        model : str, optional
+            ``provider/model``; by default the setting ``model``.
+        system : str, optional
+            System message, put first.
+        mode : str or Mode, optional
+            REPLAY, FALLBACK, CAPTURE or DISABLED for this call.
+        sample : int, optional
+            Which of several answers to the same request, from 0; by default the n-th identical
+            call of a run uses the n-th answer.
+        cache_seed : int or str, optional
+            Keeps otherwise equal requests apart.
+        timeout : float, optional
+            Seconds without a sign of life before the call is given up.
+        api_key, api_base : str, optional
+            Key and base URL for this call; never stored.
+        **parameters
+            Generation parameters, such as ``temperature`` or ``max_tokens`` (tokens); unknown ones
+            are sent as they are.
+
+        Returns
+        -------
+        Completion
+            With ``.text``, ``.cost`` (USD) and all of OpenAI's fields.
+
+        Raises
+        ------
+        ReplayMissError
+            In REPLAY without a recording; nothing was sent.
+        ProviderError
+            When the provider refused, failed or did not answer.
+
+        Examples
+        --------
+        >>> from llm_magic import complete
+        >>> answer = complete("What is 6 x 7?", model="echo/echo", max_tokens=40)
+        >>> answer.source, answer.cost
+        ('live', Decimal('0'))
+        """
+        call = self._call(prompt, options)
+        call.look_up()
+        call.wait_for_twin()
+        if call.recording is not None:
+            return call.replayed()
+        try:
+            call.begin()
+            return call.answered(call.provider.send(call.request, call.transport))
+        except BaseException as error:
+            call.failed(error)
+            raise
+        finally:
+            call.release()
+
+    async def acomplete(self, prompt: Prompt, **options: Any) -> Completion:
+        """As :meth:`complete`, awaited."""
+        call = self._call(prompt, options)
+        call.look_up()
+        await call.await_twin()
+        if call.recording is not None:
+            return call.replayed()
+        try:
+            call.begin()
+            return call.answered(await call.provider.asend(call.request, call.transport))
+        except BaseException as error:
+            call.failed(error)
+            raise
+        finally:
+            call.release()
+
+    def stream(self, prompt: Prompt, **options: Any) -> CompletionStream:
+        """As :meth:`complete`, in pieces: iterate the chunks, then read ``.completion``."""
+        call = self._call(prompt, options, stream=True)
+        call.look_up()
+        return CompletionStream(call)
+
+    def astream(self, prompt: Prompt, **options: Any) -> AsyncCompletionStream:
+        """As :meth:`stream`, for ``async for``."""
+        call = self._call(prompt, options, stream=True)
+        call.look_up()
+        return AsyncCompletionStream(call)
+
+    def _call(self, prompt: Prompt, options: dict[str, Any], *, stream: bool = False) -> Call:
+        arguments = _Arguments(**options)
+        settings = self.settings
+        provider, model = routing.resolve(settings.get("model", arguments.model))
+        mode = settings.get("mode", arguments.mode)
+        secrets.register(f"{provider.upper()}_API_KEY", arguments.api_key)
+        request = Request(
+            provider=provider,
+            model=model,
+            messages=_messages(prompt, arguments.system),
+            parameters=arguments.parameters,
+            endpoint=routing.endpoint_identity(provider, arguments.api_base),
+            cache_seed=arguments.cache_seed,
+        )
+        return Call(
+            request=request,
+            transport=Transport(
+                api_key=arguments.api_key,
+                api_base=arguments.api_base,
+                timeout=settings.get("timeout", arguments.timeout),
+            ),
+            provider=catalog.provider(provider),
+            mode=mode,
+            shelf=None if mode is Mode.DISABLED else self.shelf,
+            ledger=self.history,
+            in_flight=self._in_flight,
+            notebook=settings.workspace.notebook,
+            stream=stream,
+            sample=arguments.sample,
+            keep_text=settings.get("history_text"),
+        )
+
+    def close(self) -> None:
+        """Close the recordings' store; the next call opens it again."""
+        with self._lock:
+            if self._shelf is not None:
+                self._shelf.close()
+                self._shelf = None
+
+
+class _Arguments:
+    """The keyword arguments of an entry point, sorted into ours and the provider's."""
+
+    def __init__(
+        self,
+        *,
+        model: str | None = None,
+        system: str | None = None,
+        mode: str | Mode | None = None,
+        sample: int | None = None,
+        cache_seed: int | str | None = None,
+        timeout: float | None = None,
+        api_key: str | None = None,
+        api_base: str | None = None,
+        **parameters: Any,
+    ) -> None:
+        if sample is not None and (not isinstance(sample, int) or sample < 0):
+            raise ParameterError(f"sample={sample!r}: it counts answers from 0")
+        for name in parameters:
+            if name in _NOT_PARAMETERS:
+                raise ParameterError(f"{name}= is not a parameter: {_NOT_PARAMETERS[name]}")
+        self.model = model
+        self.system = system
+        self.mode = mode
+        self.sample = sample
+        self.cache_seed = cache_seed
+        self.timeout = timeout
+        self.api_key = api_key
+        self.api_base = api_base
+        self.parameters: dict[str, Any] = plain(
+            {name: value for name, value in parameters.items() if value is not None}, "parameters"
+        )
+
+
+def _messages(prompt: Prompt, system: str | None) -> list[dict[str, Any]]:
+    if isinstance(prompt, str):
+        messages: list[dict[str, Any]] = [{"role": "user", "content": prompt}]
+    elif isinstance(prompt, Sequence) and not isinstance(prompt, (bytes, bytearray)):
+        messages = plain(prompt, "messages")
+    else:
+        raise ParameterError(f"a prompt is text or a list of messages, not {type(prompt).__name__}")
+    for index, message in enumerate(messages):
+        if not isinstance(message, dict) or not isinstance(message.get("role"), str):
+            raise ParameterError(
+                f'messages[{index}] is no message; it looks like {{"role": "user", "content": ...}}'
+            )
+    if system is not None:
+        messages = [{"role": "system", "content": system}, *messages]
+    if not any(message.get("content") or message.get("tool_calls") for message in messages):
+        raise ParameterError("the prompt is empty; there is nothing to ask")
+    return messages
+
+
+_default: Client | None = None
+_default_lock = threading.Lock()
+
+
+def default() -> Client:
+    """The client that the module's functions and the magics share."""
+    global _default
+    with _default_lock:
+        if _default is None:
+            _default = Client()
+        return _default
+
+
+def close() -> None:
+    """Close the shared client; the next call opens it again."""
+    global _default
+    with _default_lock:
+        if _default is not None:
+            _default.close()
+            _default = None
+
+
+atexit.register(close)
+
+
+def complete(prompt: Prompt, **options: Any) -> Completion:
+    """The answer to a prompt; see :meth:`Client.complete` for the arguments."""
+    return default().complete(prompt, **options)
+
+
+def stream(prompt: Prompt, **options: Any) -> CompletionStream:
+    """The answer in pieces; see :meth:`Client.stream`."""
+    return default().stream(prompt, **options)
+
+
+async def acomplete(prompt: Prompt, **options: Any) -> Completion:
+    """As :func:`complete`, awaited."""
+    return await default().acomplete(prompt, **options)
+
+
+def astream(prompt: Prompt, **options: Any) -> AsyncCompletionStream:
+    """As :func:`stream`, for ``async for``."""
+    return default().astream(prompt, **options)

@@ -1,0 +1,238 @@
+"""Every error that llm-magic raises on purpose, in one tree.
+
+::
+
+    LLMMagicError
+    ├── ReplayMissError          (KeyError, RuntimeError)   REPLAY, and no recording
+    ├── ModeError                (ValueError)               not one of the four modes
+    ├── ModelNameError           (ValueError)               unknown provider or model name
+    ├── MissingKeyError          (ValueError)               no API key for a provider
+    ├── ConfigError              (ValueError)               a setting that cannot be used
+    ├── ParameterError           (ValueError, TypeError)    a parameter or message we cannot send
+    ├── TemplateError            (ValueError)               a {{ placeholder }} that has no value
+    ├── CassetteError            (ValueError)               a cassette that cannot be read
+    ├── StoreError               (RuntimeError)             the working store cannot be used
+    │   ├── UnsafeStoreError                                a row or setting that is not ours
+    │   └── DamagedStoreError                               not a database, or a broken one
+    └── ProviderError            (RuntimeError)             the provider said no, or nothing
+        ├── BadRequestError      (ValueError)               400, 413, 422
+        ├── AuthenticationError  (PermissionError)          401
+        ├── PermissionDeniedError (PermissionError)         403
+        ├── NotFoundError        (LookupError)              404
+        ├── QuotaError                                      402, 429 for an empty account
+        ├── RateLimitError                                  429
+        ├── ConflictError                                   408, 409, 425
+        ├── ServerError                                     5xx
+        │   └── OverloadedError                             503, 529
+        ├── ConnectionFailedError (ConnectionError)         no connection, or it was lost
+        │   └── RequestTimeoutError (TimeoutError)          no answer in time
+        └── IncompleteError                                 an answer without its end
+
+Each is also the builtin that a user would guess. A message says what happened, to what, and what
+to do about it; it never holds a key or a header.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Any
+
+__all__ = [
+    "AuthenticationError",
+    "BadRequestError",
+    "CassetteError",
+    "ConfigError",
+    "ConflictError",
+    "ConnectionFailedError",
+    "DamagedStoreError",
+    "IncompleteError",
+    "LLMMagicError",
+    "MissingKeyError",
+    "ModeError",
+    "ModelNameError",
+    "NotFoundError",
+    "OverloadedError",
+    "ParameterError",
+    "PermissionDeniedError",
+    "ProviderError",
+    "QuotaError",
+    "RateLimitError",
+    "ReplayMissError",
+    "RequestTimeoutError",
+    "ServerError",
+    "StoreError",
+    "TemplateError",
+    "UnsafeStoreError",
+]
+
+
+class LLMMagicError(Exception):
+    """The base of every error of this package."""
+
+    def __str__(self) -> str:
+        # KeyError prints the repr of its message: quotes and backslashes around a sentence.
+        return str(self.args[0]) if self.args else ""
+
+
+class ReplayMissError(LLMMagicError, KeyError, RuntimeError):
+    """The mode is REPLAY and nothing is recorded for this request; nothing was sent.
+
+    Attributes
+    ----------
+    key : str
+        The key that was looked up (64 hexadecimal digits).
+    ordinal : int
+        Which of the answers to this request was asked for, from 0.
+    """
+
+    def __init__(self, message: str, *, key: str = "", ordinal: int = 0) -> None:
+        super().__init__(message)
+        self.key = key
+        self.ordinal = ordinal
+
+
+class ModeError(LLMMagicError, ValueError):
+    """Not a replay mode."""
+
+
+class ModelNameError(LLMMagicError, ValueError):
+    """A model reference that names no provider we know."""
+
+
+class MissingKeyError(LLMMagicError, ValueError):
+    """A live call is needed, and there is no API key for its provider."""
+
+
+class ConfigError(LLMMagicError, ValueError):
+    """A setting with an unknown name or an unusable value."""
+
+
+class ParameterError(LLMMagicError, ValueError, TypeError):
+    """A parameter or message that cannot be sent as it is."""
+
+
+class TemplateError(LLMMagicError, ValueError):
+    """A placeholder in a prompt that cannot be filled."""
+
+
+class CassetteError(LLMMagicError, ValueError):
+    """A cassette that cannot be read as it stands."""
+
+
+class StoreError(LLMMagicError, RuntimeError):
+    """The working store cannot be opened, read or written."""
+
+
+class UnsafeStoreError(StoreError):
+    """The store holds something that llm-magic never writes, so it is not opened."""
+
+
+class DamagedStoreError(StoreError):
+    """The store is not a readable database."""
+
+
+class ProviderError(LLMMagicError, RuntimeError):
+    """A provider refused, failed or did not answer.
+
+    Attributes
+    ----------
+    provider, model : str
+        Who was asked.
+    status : int or None
+        HTTP status, when there was an HTTP answer.
+    code : str or None
+        The provider's own word for the error, such as ``context_length_exceeded``.
+    retry_after : float or None
+        Seconds the provider asked us to wait.
+    partial : str
+        Text that had arrived before the failure.
+    billed : bool or None
+        Whether the attempt costs money: False when the provider refused it, None when nobody knows.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        provider: str = "",
+        model: str = "",
+        status: int | None = None,
+        code: str | None = None,
+        retry_after: float | None = None,
+        partial: str = "",
+        billed: bool | None = False,
+    ) -> None:
+        super().__init__(message)
+        self.provider = provider
+        self.model = model
+        self.status = status
+        self.code = code
+        self.retry_after = retry_after
+        self.partial = partial
+        self.billed = billed
+        self.attempts: list[Any] = []
+
+
+class BadRequestError(ProviderError, ValueError):
+    """The provider cannot use the request (HTTP 400, 413, 422)."""
+
+
+class AuthenticationError(ProviderError, PermissionError):
+    """The provider does not know the API key (HTTP 401)."""
+
+
+class PermissionDeniedError(ProviderError, PermissionError):
+    """The API key may not do this (HTTP 403)."""
+
+
+class NotFoundError(ProviderError, LookupError):
+    """The provider has no such model or address (HTTP 404)."""
+
+
+class QuotaError(ProviderError):
+    """The account has no credit left (HTTP 402, or 429 with ``insufficient_quota``)."""
+
+
+class RateLimitError(ProviderError):
+    """Too many requests or tokens for now (HTTP 429)."""
+
+
+class ConflictError(ProviderError):
+    """The provider asks to try again (HTTP 408, 409, 425)."""
+
+
+class ServerError(ProviderError):
+    """The provider failed (HTTP 5xx)."""
+
+
+class OverloadedError(ServerError):
+    """The provider has too much to do (HTTP 503, 529)."""
+
+
+class ConnectionFailedError(ProviderError, ConnectionError):
+    """No connection to the provider, or it was lost."""
+
+
+class RequestTimeoutError(ConnectionFailedError, TimeoutError):
+    """The provider did not answer within the timeout."""
+
+
+class IncompleteError(ProviderError):
+    """The answer ended without a finish reason, so it is not an answer; it is not stored."""
+
+
+def did_you_mean(word: str, known: Iterable[str], *, show_all: bool = True) -> str:
+    """A hint for an unknown word: the nearest known ones, else all of them.
+
+    >>> did_you_mean("REPLY", ["REPLAY", "CAPTURE"])
+    'did you mean REPLAY?'
+    >>> did_you_mean("zzz", ["b", "a"])
+    'use one of: a, b'
+    """
+    names = sorted(known)
+    folded = {name.casefold(): name for name in names}
+    near = difflib.get_close_matches(word.casefold(), folded, n=3, cutoff=0.6)
+    if near:
+        return "did you mean " + " or ".join(folded[name] for name in near) + "?"
+    return "use one of: " + ", ".join(names) if names and show_all else ""

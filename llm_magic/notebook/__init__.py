@@ -1,0 +1,1 @@
+"""What a person sees in a notebook; the only package that imports IPython and ipywidgets."""

@@ -1,0 +1,65 @@
+"""Where a cell begins and ends: tells replay, so that identical calls get their numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llm_magic import config, replay
+from llm_magic.replay import Run
+from llm_magic.secrets import redact
+
+__all__ = ["CellRuns"]
+
+_LONGEST_LINE = 80
+
+
+class CellRuns:
+    """Begins a run before each cell and ends it after, through IPython's events.
+
+    Parameters
+    ----------
+    shell : InteractiveShell
+        The shell whose cells are meant.
+    """
+
+    def __init__(self, shell: Any) -> None:
+        self._shell = shell
+        self._runs: list[Run] = []
+        # The cell that loads the extension has begun already; it is a run too.
+        self._loading: Run | None = replay.begin_run()
+        shell.events.register("pre_run_cell", self._begin)
+        shell.events.register("post_run_cell", self._end)
+
+    def _begin(self, info: Any) -> None:
+        if self._loading is not None:
+            replay.end_run(self._loading, ok=True)
+            self._loading = None
+        # VS Code tells the notebook in a variable, which is there before the first cell runs.
+        hint = self._shell.user_ns.get("__vsc_ipynb_file__")
+        config.default().notebook_hint = hint if isinstance(hint, str) else None
+        identity = getattr(info, "cell_id", None) or ""
+        cell = {"line": _first_line(info.raw_cell or "")}
+        if identity:
+            cell["id"] = identity
+        self._runs.append(replay.begin_run(identity, cell=cell))
+
+    def _end(self, result: Any) -> None:
+        if self._runs:
+            replay.end_run(self._runs.pop(), ok=bool(result.success))
+        elif self._loading is not None:
+            replay.end_run(self._loading, ok=bool(result.success))
+            self._loading = None
+
+    def close(self) -> None:
+        """Take the hooks away and end what is open."""
+        self._shell.events.unregister("pre_run_cell", self._begin)
+        self._shell.events.unregister("post_run_cell", self._end)
+        for run in [*self._runs, *([self._loading] if self._loading else [])]:
+            replay.end_run(run, ok=True)
+        self._runs.clear()
+        self._loading = None
+
+
+def _first_line(cell: str) -> str:
+    line = next((line for line in cell.splitlines() if line.strip()), "").strip()
+    return redact(line if len(line) <= _LONGEST_LINE else line[: _LONGEST_LINE - 1] + "…")

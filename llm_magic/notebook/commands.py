@@ -1,0 +1,193 @@
+"""What ``%llm`` does: one function a word, each returns something to show."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from IPython.core.error import UsageError
+
+from llm_magic import client, config, history
+from llm_magic.config import OPTIONS
+from llm_magic.exceptions import did_you_mean
+from llm_magic.formats import count, usd
+from llm_magic.notebook.tables import Table
+from llm_magic.providers import catalog
+from llm_magic.types import Mode
+
+__all__ = ["COMMANDS", "run"]
+
+
+def run(words: Sequence[str]) -> Any:
+    """Do what the words after ``%llm`` say; without words, the status."""
+    name, *rest = words or ["status"]
+    if name not in COMMANDS:
+        raise UsageError(f"%llm {name}: no such command; {did_you_mean(name, COMMANDS)}")
+    return COMMANDS[name](rest)
+
+
+def mode(words: Sequence[str]) -> str:
+    """``%llm mode``: the mode; ``%llm mode REPLAY``: set it for this session."""
+    settings = config.default()
+    if words:
+        asked = settings.set("mode", _one(words, "mode MODE"))
+        if settings.imposed and asked is not Mode.REPLAY:
+            return "mode: REPLAY, imposed by LLM_MAGIC_MODE; it is not loosened from a notebook"
+    return f"mode: {settings.get('mode')} ({settings.origin('mode')})"
+
+
+def models(words: Sequence[str]) -> Table:
+    """``%llm models``: the providers, how to name their models, whether their key is set."""
+    _none(words, "models")
+    rows = []
+    for name, row in catalog.ENTRIES.items():
+        key = "not needed" if not row.key_variables else "not set"
+        if any(os.environ.get(variable) for variable in row.key_variables):
+            key = "set"
+        rows.append((f"{name}/MODEL", key, " or ".join(row.key_variables), _address(row)))
+    default = config.default().get("model") or "none (%llm config model=provider/model)"
+    return Table(["model", "key", "variable", "address"], rows, f"default model: {default}")
+
+
+def _address(row: catalog.Entry) -> str:
+    moved = os.environ.get(row.base_url_variable, "") if row.base_url_variable else ""
+    return moved or row.base_url or "in this process"
+
+
+def cost(words: Sequence[str]) -> Table:
+    """``%llm cost``: spent, saved and unknown, of this session and of this folder's ledger."""
+    _none(words, "cost")
+    ledger = history.default()
+    here, everything = ledger.totals(session=history.session()), ledger.totals()
+    rows = [
+        ("spent", usd(here.spent), usd(everything.spent)),
+        ("saved by replay", usd(here.saved), usd(everything.saved)),
+        ("calls of unknown cost", count(here.unknown), count(everything.unknown)),
+        ("live calls", count(here.live), count(everything.live)),
+        ("replayed calls", count(here.replayed), count(everything.replayed)),
+        ("calls without an answer", count(here.failed), count(everything.failed)),
+        ("input tokens, live", count(here.input_tokens), count(everything.input_tokens)),
+        ("output tokens, live", count(here.output_tokens), count(everything.output_tokens)),
+    ]
+    place = ".llm_magic/history.db" if ledger.path else "in memory: this folder cannot be written"
+    return Table(["", "this session", "all"], rows, f"ledger: {place}")
+
+
+_SHOWN = ["started", "model", "source", "status", "input_tokens", "output_tokens", "cost", "saved"]
+
+
+def calls(words: Sequence[str]) -> Any:
+    """``%llm history``: the newest 20 calls as a DataFrame; ``%llm history 100``: 100 of them."""
+    text = _one(words, "history NUMBER") if words else "20"
+    if not text.isdigit():
+        raise UsageError(f"%llm history {text}: how many calls? write a number")
+    frame = history.default().to_pandas()
+    return frame.tail(int(text))[[*_SHOWN, "prompt", "answer"]]
+
+
+def cassette(words: Sequence[str]) -> str | Table:
+    """``%llm cassette``: its state; ``%llm cassette save [NOTEBOOK]``: write what is unsaved."""
+    name, *rest = words or ["status"]
+    if name not in ("save", "status"):
+        raise UsageError(
+            f"%llm cassette {name}: no such command; {did_you_mean(name, ('save', 'status'))}"
+        )
+    if name == "status":
+        _none(rest, "cassette status")
+        return Table([], _cassette_rows())
+    return _save(rest)
+
+
+def _save(words: Sequence[str]) -> str:
+    shared, settings = client.default(), config.default()
+    notebook = settings.workspace.notebook
+    if words:
+        named = _one(words, "cassette save NOTEBOOK").removesuffix(".ipynb")
+        if not named or named != os.path.basename(named):
+            raise UsageError("%llm cassette save NOTEBOOK: a file name, without a folder")
+        if notebook is None:
+            # From now on the name is known, and what this session recorded belongs to it.
+            settings.notebook_hint = f"{named}.ipynb"
+            shared.shelf.adopt(named, set(shared.shelf.used))
+        notebook = named
+    if notebook is None:
+        raise UsageError(
+            "the notebook's name is not known here; write %llm cassette save NOTEBOOK.ipynb"
+        )
+    saved = shared.shelf.save(notebook)
+    if not saved.total:
+        return f"nothing is recorded for {notebook}, so there is no cassette to save"
+    return str(saved)
+
+
+def _cassette_rows() -> list[tuple[str, str]]:
+    shelf = client.default().shelf
+    state = shelf.status(config.default().workspace.notebook)
+    rows = [
+        ("cassette", state.path.name if state.path else "notebook not known"),
+        ("recordings in it", count(state.in_cassette)),
+        ("not saved yet", count(state.unsaved)),
+    ]
+    if state.unnamed:
+        rows.append(("recorded without a notebook", count(state.unnamed)))
+    return rows
+
+
+def status(words: Sequence[str]) -> Table:
+    """``%llm status``: mode, model, notebook, folder, recordings and money at a glance."""
+    _none(words, "status")
+    settings = config.default()
+    totals = history.default().totals()
+    shelf = client.default().shelf
+    rows = [
+        ("mode", f"{settings.get('mode')} ({settings.origin('mode')})"),
+        ("model", settings.get("model") or "none"),
+        ("notebook", settings.workspace.notebook or "not known"),
+        ("folder", f"{shelf.folder}{' (read-only)' if shelf.store.read_only else ''}"),
+        *_cassette_rows(),
+        ("spent", usd(totals.spent)),
+        ("saved by replay", usd(totals.saved)),
+        ("calls of unknown cost", count(totals.unknown)),
+    ]
+    return Table([], rows)
+
+
+def configure(words: Sequence[str]) -> Table | str:
+    """``%llm config``: all settings; ``%llm config NAME=VALUE``: set one for this session."""
+    settings = config.default()
+    if not words:
+        rows = [
+            (name, settings.get(name), settings.origin(name), option.help)
+            for name, option in OPTIONS.items()
+        ]
+        return Table(["setting", "value", "from", "meaning"], rows)
+    told = []
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals:
+            raise UsageError(f"%llm config {word}: write {word}=VALUE")
+        told.append(f"{name}: {settings.set(name, value)}")
+    return "\n".join(told)
+
+
+COMMANDS: dict[str, Callable[[Sequence[str]], Any]] = {
+    "cassette": cassette,
+    "config": configure,
+    "cost": cost,
+    "history": calls,
+    "mode": mode,
+    "models": models,
+    "status": status,
+}
+
+
+def _one(words: Sequence[str], usage: str) -> str:
+    if len(words) != 1:
+        raise UsageError(f"%llm {usage}: one word, not {len(words)}")
+    return words[0]
+
+
+def _none(words: Sequence[str], usage: str) -> None:
+    if words:
+        raise UsageError(f"%llm {usage} takes nothing more; unexpected {words[0]!r}")

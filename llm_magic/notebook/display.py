@@ -1,0 +1,401 @@
+"""How an answer is shown: safe HTML, plain text and provenance in one output, with a quiet footer.
+
+A live answer streams into one display; a replayed one is displayed once, finished, and is the same
+output every time. A terminal gets the text as it comes, because it prints every update again.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from IPython import get_ipython
+from IPython.display import display
+
+from llm_magic.formats import count, usd
+from llm_magic.notebook import markdown
+from llm_magic.types import Completion
+
+__all__ = ["FORMATS", "Answer", "AnswerText", "LiveAnswer", "footer", "show"]
+
+MIME_TYPE = "application/vnd.llm-magic+json"
+
+
+class AnswerText(str):
+    """The text of an answer, as ``--out NAME`` binds it: a str that knows where it came from.
+
+    It pickles as a plain str, so that a file or a worker that gets it needs no llm-magic, and
+    caches that hash it see the text only.
+
+    Parameters
+    ----------
+    text : str
+        The text.
+    completion : Completion, optional
+        The answer that it is the text of.
+    """
+
+    completion: Completion | None
+
+    def __new__(cls, text: str, completion: Completion | None = None) -> AnswerText:
+        """A str with the completion beside it."""
+        answer = super().__new__(cls, text)
+        answer.completion = completion
+        return answer
+
+    @property
+    def cost(self) -> Any:
+        """USD as a Decimal; None when the price is unknown."""
+        return self.completion and self.completion.cost
+
+    @property
+    def usage(self) -> Any:
+        """Token counts in OpenAI's shape; None when the provider did not tell."""
+        return self.completion and self.completion.get("usage")
+
+    @property
+    def parsed(self) -> Any:
+        """The answer as data, where a schema was asked for; else None."""
+        return self.completion and self.completion.parsed
+
+    def json(self) -> Any:
+        """The text, or the first fenced JSON in it, as data.
+
+        Raises
+        ------
+        ValueError
+            When there is no JSON.
+        """
+        return _parse_json(self)
+
+    def __copy__(self) -> AnswerText:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> AnswerText:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return str, (str(self),)
+
+
+def footer(completion: Completion) -> str:
+    """One quiet line about an answer: model, tokens, cost, live or replayed; then its notes.
+
+    ``openai/gpt-5-mini · 1,204 + 380 tokens · $0.0042 · live 1.8 s``
+    """
+    usage = completion.tokens
+    tokens = f"{count(usage.input_tokens)} + {count(usage.output_tokens)}" if usage else "?"
+    parts = [completion.reference or completion.provider, f"{tokens} tokens", usd(completion.cost)]
+    if completion.source == "replay":
+        day = f" from {completion.recorded.date().isoformat()}" if completion.recorded else ""
+        parts.append(f"replayed{day}")
+        if completion.saved:
+            parts.append(f"saved {usd(completion.saved)}")
+    elif completion.latency_ms is None:
+        parts.append("live")
+    else:
+        parts.append(f"live {completion.latency_ms / 1000:.1f} s")
+    line = " · ".join(_one_line(part) for part in parts if part)
+    return "\n".join([line, *(f"note: {_one_line(note)}" for note in completion.notes)])
+
+
+class Answer:
+    """An answer, or what has arrived of it, for :func:`IPython.display.display`.
+
+    Parameters
+    ----------
+    text : str
+        Text so far; a completion with several choices brings its own.
+    format : str
+        ``md``, ``text``, ``code``, ``json``, ``html`` (its source) or ``none``.
+    completion : Completion, optional
+        The finished answer, for footer and provenance.
+    done : bool
+        Whether more is to come.
+    error : str or Exception, optional
+        Why the answer is incomplete.
+    """
+
+    def __init__(
+        self,
+        text: str,
+        *,
+        format: str = "md",
+        completion: Completion | None = None,
+        done: bool = True,
+        error: str | BaseException | None = None,
+    ) -> None:
+        if format not in FORMATS:
+            raise ValueError(f"unknown format {format!r} (formats: {', '.join(FORMATS)})")
+        texts = completion.texts if completion is not None else []
+        self.texts = [_visible(choice) for choice in (texts if len(texts) > 1 else [text])]
+        self.format = format
+        self.completion = completion
+        self.done = done
+        self.error = None if error is None else _one_line(_visible(str(error)))
+
+    def __repr__(self) -> str:
+        return self.plain()
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        if self.format == "none":
+            return {}
+        bundle: dict[str, Any] = {"text/plain": self.plain(), "text/html": self.html()}
+        if self.completion is not None:
+            bundle[MIME_TYPE] = provenance(self.completion)
+        return bundle
+
+    def plain(self) -> str:
+        """The answer for a terminal and for search: text, blank line, footer."""
+        blocks = _headed(self.texts, lambda heading: f"{heading}:\n")
+        return "\n\n".join(block for block in [*blocks, "\n".join(self._remarks())] if block)
+
+    def html(self) -> str:
+        """The answer for a notebook; it needs no JavaScript, no kernel and no trust."""
+        render = FORMATS[self.format] or _source
+        blocks = _headed([render(text) for text in self.texts], _heading)
+        remarks = self._remarks()
+        if remarks:
+            lines = "<br>".join(html.escape(line) for line in remarks)
+            blocks.append(f'<div class="llm-magic-footer {_IGNORE}" style="{_MUTED}">{lines}</div>')
+        return f'<div class="llm-magic-answer">{"".join(blocks)}</div>'
+
+    def _remarks(self) -> list[str]:
+        if not self.done:
+            return ["…"]
+        lines = [] if self.error is None else [f"incomplete: {self.error}"]
+        if self.completion is not None:
+            lines += _visible(footer(self.completion)).splitlines()
+        if self.format == "json" and self.error is None and not all(map(_is_json, self.texts)):
+            lines.append("note: the answer is not JSON, so it is shown as it came")
+        return lines
+
+
+def provenance(completion: Completion) -> dict[str, Any]:
+    """Where an answer came from, as the output's metadata; equal for every replay of it."""
+    replayed = completion.source == "replay"
+    return {
+        "version": 1,
+        "model": completion.reference,
+        "provider": completion.provider,
+        "key": completion.key,
+        "ordinal": completion.ordinal,
+        "source": completion.source,
+        "recorded": completion.recorded.isoformat() if completion.recorded else None,
+        "cost": _decimal(completion.cost),
+        "saved": _decimal(completion.saved),
+        "cost_source": completion.cost_source,
+        "tokens": completion.tokens.to_dict() if completion.tokens else None,
+        "latency_ms": None if replayed else completion.latency_ms,
+        "finish_reason": _finish_reason(completion),
+        "notes": list(completion.notes),
+    }
+
+
+def _decimal(amount: Any) -> str | None:
+    return None if amount is None else f"{amount:f}"
+
+
+def _finish_reason(completion: Completion) -> str | None:
+    choices = completion.get("choices")
+    return choices[0].get("finish_reason") if choices else None
+
+
+class LiveAnswer:
+    """An answer while it streams: one display, updated at most every ``interval`` seconds.
+
+    There is no timer behind it: it looks at the clock when text is added, so nothing happens in a
+    notebook between cells.
+
+    Parameters
+    ----------
+    format : str
+        As of :class:`Answer`.
+    clock : callable
+        Seconds, for tests.
+    interval : float
+        Least time between two updates; more when rendering itself takes long.
+    """
+
+    def __init__(
+        self,
+        format: str = "md",
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        interval: float = 0.1,
+    ) -> None:
+        self._format = Answer("", format=format).format
+        self._clock = clock
+        self._interval = interval
+        self._pieces: list[str] = []
+        self._handle: Any = None
+        self._next = 0.0
+        self._ended = False
+        self._in_terminal = _in_terminal()
+
+    @property
+    def text(self) -> str:
+        """What has arrived."""
+        return "".join(self._pieces)
+
+    def add(self, text: str) -> None:
+        """Append text, and show it when it is time."""
+        if not text or self._ended:
+            return
+        self._pieces.append(text)
+        if self._format == "none":
+            return
+        if self._in_terminal:
+            _print(_visible(text))
+            return
+        started = self._clock()
+        if self._handle is None or started >= self._next:
+            self._update(Answer(self.text, format=self._format, done=False))
+            # A long answer takes long to render: leave most of the time to the stream.
+            finished = self._clock()
+            self._next = max(started + self._interval, finished + 4 * (finished - started))
+
+    def finish(self, completion: Completion) -> None:
+        """Show the finished answer: exactly one update, the last."""
+        self._end(Answer(completion.text, format=self._format, completion=completion))
+
+    def fail(self, error: str | BaseException) -> None:
+        """Keep the partial text and say that it is incomplete; without text there is nothing to."""
+        if self._pieces:
+            self._end(Answer(self.text, format=self._format, error=error))
+        self._ended = True
+
+    def _end(self, answer: Answer) -> None:
+        if self._ended:
+            return
+        self._ended = True
+        if self._format == "none":
+            return
+        if self._in_terminal:
+            self._print_rest(answer)
+        elif self._handle is None:
+            display(answer)
+        else:
+            self._handle.update(answer)
+
+    def _update(self, answer: Answer) -> None:
+        if self._handle is None:
+            self._handle = display(answer, display_id=True)
+        else:
+            self._handle.update(answer)
+
+    def _print_rest(self, answer: Answer) -> None:
+        rest = answer.plain()
+        if self._pieces:
+            # The first choice is on the screen already.
+            rest = rest.removeprefix("choice 1:\n" if len(answer.texts) > 1 else "")
+            rest = "\n\n" + rest.removeprefix(answer.texts[0]).lstrip("\n")
+        _print(rest + "\n")
+
+
+def show(completion: Completion, format: str = "md") -> None:
+    """Display a finished answer once: no display id, no update, the same output every time."""
+    answer = Answer(completion.text, format=format, completion=completion)
+    if format == "none":
+        return
+    if _in_terminal():
+        _print(answer.plain() + "\n")
+    else:
+        display(answer)
+
+
+def _in_terminal() -> bool:
+    return getattr(get_ipython(), "kernel", None) is None
+
+
+def _print(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+# Formats
+
+_IGNORE = "tex2jax_ignore mathjax_ignore"  # a footer has dollar signs, and no formulas
+_MUTED = (
+    "color: var(--jp-ui-font-color2, #757575); font-size: var(--jp-ui-font-size0, 0.83em);"
+    " margin-top: 4px"
+)
+_WRAP = "white-space: pre-wrap; overflow-wrap: anywhere"
+
+
+def _source(text: str) -> str:
+    return f'<pre style="{_WRAP}">{html.escape(text, quote=False)}</pre>'
+
+
+def _code(text: str) -> str:
+    blocks = markdown.code_blocks(text)
+    code = "\n".join(code for _, code in blocks) if blocks else text
+    return f"<pre><code>{html.escape(code, quote=False)}</code></pre>"
+
+
+def _json(text: str) -> str:
+    try:
+        return _source(json.dumps(_parse_json(text), indent=2, ensure_ascii=False))
+    except ValueError:
+        return _source(text)
+
+
+# One row a format: from text to HTML. ``html`` is shown as source: it is never live.
+FORMATS: dict[str, Callable[[str], str] | None] = {
+    "md": markdown.to_html,
+    "text": _source,
+    "code": _code,
+    "json": _json,
+    "html": _source,
+    "none": None,
+}
+
+
+def _headed(blocks: Sequence[str], heading: Callable[[str], str]) -> list[str]:
+    """The blocks, numbered when there are several."""
+    if len(blocks) == 1:
+        return list(blocks)
+    return [heading(f"choice {number}") + block for number, block in enumerate(blocks, 1)]
+
+
+def _heading(text: str) -> str:
+    return f'<div class="llm-magic-choice" style="{_MUTED}">{text}</div>'
+
+
+def _parse_json(text: str) -> Any:
+    candidates = [str(text)]
+    blocks = markdown.code_blocks(text)
+    for wanted in ("json", ""):
+        candidates += [code for language, code in blocks if language.lower() == wanted][:1]
+    for candidate in candidates:
+        try:
+            return json.loads(candidate)
+        except (ValueError, RecursionError):
+            continue
+    raise ValueError(f"the answer is not JSON: it begins with {_one_line(text)[:40]!r}")
+
+
+def _is_json(text: str) -> bool:
+    try:
+        _parse_json(text)
+    except ValueError:
+        return False
+    return True
+
+
+# Characters that drive a terminal (the answer could rewrite what stands above it), and halves of
+# surrogate pairs, which no message to a notebook can carry.
+_INVISIBLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+def _visible(text: str) -> str:
+    return _INVISIBLE.sub("\ufffd", text.replace("\r\n", "\n"))
+
+
+def _one_line(text: str) -> str:
+    return " ".join(str(text).split())

@@ -1,0 +1,345 @@
+"""One call on its way: looked up, sent, stored, priced, written down.
+
+The steps are the same for a plain call, a stream and their awaited twins; those four differ by the
+line that waits. Order matters: an answer is on disk before anything else is done with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import warnings
+from collections.abc import Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from llm_magic import history, pricing, replay
+from llm_magic.cassette import Shelf
+from llm_magic.exceptions import IncompleteError, LLMMagicError, ProviderError
+from llm_magic.history import History
+from llm_magic.providers.base import Provider
+from llm_magic.recordings import Recording, key_of, now
+from llm_magic.replay import InFlight, Plan, Run
+from llm_magic.types import AttrDict, Completion, Mode, Request, Transport
+
+__all__ = ["Call"]
+
+
+@dataclass
+class Call:
+    """One call of :class:`~llm_magic.client.Client`.
+
+    Attributes
+    ----------
+    completion : Completion or None
+        The result; set when the call was answered or replayed.
+    recording : Recording or None
+        The recording that answers it, when it is replayed.
+    """
+
+    request: Request
+    transport: Transport
+    provider: Provider
+    mode: Mode
+    shelf: Shelf | None
+    ledger: History
+    in_flight: InFlight
+    notebook: str | None
+    stream: bool = False
+    sample: int | None = None
+    keep_text: bool = True
+    key: str = ""
+    ordinal: int = 0
+    run: Run | None = None
+    completion: Completion | None = None
+    recording: Recording | None = None
+    notes: list[str] = field(default_factory=list)
+    first_token_ms: float | None = None
+    _row: str | None = None
+    _claimed: bool = False
+    _prices: Any = None
+    _created: Any = None
+    _began: float = field(default_factory=time.perf_counter)
+
+    def __post_init__(self) -> None:
+        self.key = key_of(self.request)
+        self.run = replay.current_run()
+        if self.sample is not None:
+            self.ordinal = self.sample
+        elif self.run is not None:
+            self.ordinal = self.run.next_ordinal(self.key)
+        self.notes += self.provider.notes(self.request)
+
+    @property
+    def plan(self) -> Plan:
+        """What the mode does, as far as is known now."""
+        return replay.PLANS[self.mode, self.recording is not None]
+
+    # Looking up
+
+    def look_up(self) -> None:
+        """Find the recording, where the mode looks for one.
+
+        Raises
+        ------
+        ReplayMissError
+            In REPLAY without a recording.
+        """
+        if not self.plan.look or self.shelf is None:
+            return
+        found = replay.look_up(
+            self.shelf, self.key, self.ordinal, self.notebook, exact=self.sample is not None
+        )
+        if found is not None and (self.stream or not found.recording.closed):
+            self.recording = found.recording
+            self._note_stand_in(found.stands_in)
+        elif not self.plan.call:
+            error = replay.miss(self.request, self.key, self.ordinal, self._place)
+            self.ledger.record(**self._columns("replay", "miss"), **_error_columns(error))
+            raise error
+        elif self.sample is None:
+            # Nothing under our number nor under the first: the answer to come is the first one.
+            self.ordinal = 0
+
+    def _note_stand_in(self, stands_in: bool) -> None:
+        if not stands_in:
+            return
+        note = f"answer 1 stands in for answer {self.ordinal + 1}, which was never recorded"
+        if self.run is None or self.run.notice_once(f"stand-in {self.key}"):
+            self.notes.append(note)
+
+    @property
+    def _place(self) -> str:
+        assert self.shelf is not None
+        if self.notebook:
+            return self.shelf.cassette_path(self.notebook).name
+        return str(self.shelf.folder)
+
+    # Waiting for an identical call
+
+    def wait_for_twin(self) -> None:
+        """Wait while an identical call is under way in another thread, then look up again."""
+        while (twin := self._claim()) is not None:
+            if self.in_flight.runs_here(self.key, self.ordinal):
+                # Only this thread could finish it: waiting would be for ever.
+                return
+            try:
+                twin.result(self.transport.timeout)
+            except TimeoutError:
+                return
+            self.look_up()
+
+    async def await_twin(self) -> None:
+        """As :meth:`wait_for_twin`, awaited."""
+        while (twin := self._claim()) is not None:
+            try:
+                # Shielded: the twin's future must not be cancelled with us.
+                future = asyncio.shield(asyncio.wrap_future(twin))
+                await asyncio.wait_for(future, self.transport.timeout)
+            except TimeoutError:
+                return
+            self.look_up()
+
+    def _claim(self) -> Future[None] | None:
+        if self.recording is not None or not (self.plan.look and self.plan.call):
+            return None
+        twin = self.in_flight.claim(self.key, self.ordinal)
+        if twin is None:
+            self._claimed = True
+            # It may have ended between our look-up and the claim.
+            self.look_up()
+            if self.recording is not None:
+                self.release()
+        return twin
+
+    def release(self) -> None:
+        """Let identical calls go on."""
+        if self._claimed:
+            self._claimed = False
+            self.in_flight.end(self.key, self.ordinal)
+
+    # A replay
+
+    def replayed(self) -> Completion:
+        """The completion of the recording; written to the ledger as saved, never as spent."""
+        recording = self.recording
+        assert recording is not None
+        usage = recording.usage
+        saved = pricing.cost(usage, recording.prices)
+        self.completion = Completion(
+            recording.response,
+            **self._about("replay"),
+            cost=Decimal(0),
+            saved=saved,
+            cost_source="replay",
+            tokens=usage,
+            recorded=recording.created,
+            latency_ms=self._elapsed_ms(),
+        )
+        self.ledger.record(
+            **self._columns("replay", "closed" if recording.closed else "ok"),
+            **self._answer_columns(self.completion, recording.prices),
+            cost=Decimal(0),
+            saved=saved,
+            cost_source="replay",
+        )
+        return self.completion
+
+    # A live call
+
+    def begin(self) -> None:
+        """Write the intent row; the next thing to happen is the request."""
+        self._created = now()
+        self._prices = pricing.unit_prices(self.request.provider, self.request.model, self._created)
+        numbered = self.run is not None and self.sample is None
+        if numbered and self.mode is Mode.CAPTURE and self.shelf is not None:
+            assert self.run is not None
+            self.run.captured(self.key, self.shelf, self.notebook)
+        self._row = self.ledger.begin(**self._columns("live", "pending"))
+        self._began = time.perf_counter()
+
+    def answered(self, response: AttrDict, *, closed: bool = False) -> Completion:
+        """Store the answer, then price it and complete the ledger."""
+        latency = self._elapsed_ms()
+        assert self._row is not None
+        recording = Recording(
+            key=self.key,
+            ordinal=self.ordinal,
+            request=self.request.to_dict(),
+            response=response,
+            call=self._row,
+            created=self._created,
+            latency_ms=latency,
+            prices=self._prices or {},
+            cell=self.run.cell if self.run is not None else {},
+            closed=closed,
+        )
+        self._store(recording)
+        usage = recording.usage
+        cost = pricing.cost(usage, self._prices)
+        source = "unknown" if cost is None else "free" if self._prices == pricing.FREE else "list"
+        self.completion = Completion(
+            response,
+            **self._about("live"),
+            cost=cost,
+            cost_source=source,
+            tokens=usage,
+            recorded=self._created,
+            latency_ms=latency,
+        )
+        self._settle(
+            status="closed" if closed else "ok",
+            cost=cost,
+            cost_source=source,
+            first_token_ms=self.first_token_ms,
+            **self._answer_columns(self.completion, self._prices),
+        )
+        return self.completion
+
+    def _store(self, recording: Recording) -> None:
+        if not self.plan.store or self.shelf is None:
+            return
+        try:
+            self.shelf.put(recording, self.notebook)
+        except LLMMagicError as error:
+            # The answer is paid for: the caller gets it, and is told that it will not replay.
+            self.notes.append(f"not recorded: {error}")
+            warnings.warn(f"the answer was not recorded: {error}", RuntimeWarning, stacklevel=5)
+
+    def failed(self, error: BaseException, partial: str = "") -> None:
+        """Write down a call without an answer. An error answer costs nothing; else nobody knows."""
+        if self._row is None:
+            return
+        billed: bool | None = None
+        if isinstance(error, ProviderError):
+            status = (
+                "incomplete" if error.partial or isinstance(error, IncompleteError) else "error"
+            )
+            billed, partial = error.billed, error.partial or partial
+        elif isinstance(error, LLMMagicError):
+            # Ours, from before the request was sent: a missing key, a message without a form.
+            status, billed = "error", False
+        elif isinstance(error, Exception):
+            status = "error"
+        else:
+            status = "interrupted"
+        unbilled = billed is False
+        self._settle(
+            status=status,
+            cost=Decimal(0) if unbilled else None,
+            cost_source="unbilled" if unbilled else "unknown",
+            latency_ms=self._elapsed_ms(),
+            first_token_ms=self.first_token_ms,
+            answer=partial if self.keep_text and partial else None,
+            **_error_columns(error),
+        )
+
+    def _settle(self, **columns: Any) -> None:
+        row, self._row = self._row, None
+        assert row is not None
+        try:
+            self.ledger.finish(row, **columns)
+        except LLMMagicError as error:
+            # The intent row stands, so the call is not forgotten; the answer must not be lost.
+            warnings.warn(f"the ledger was not completed: {error}", RuntimeWarning, stacklevel=4)
+
+    # What is the same for all
+
+    def _elapsed_ms(self) -> float:
+        return (time.perf_counter() - self._began) * 1000
+
+    def token_arrived(self) -> None:
+        """Note when the first piece of a stream came."""
+        if self.first_token_ms is None:
+            self.first_token_ms = self._elapsed_ms()
+
+    def _about(self, source: str) -> Mapping[str, Any]:
+        return {
+            "provider": self.request.provider,
+            "reference": self.request.reference,
+            "source": source,
+            "key": self.key,
+            "ordinal": self.ordinal,
+            "notes": list(self.notes),
+        }
+
+    def _columns(self, source: str, status: str) -> dict[str, Any]:
+        request, cell = self.request, self.run.cell if self.run is not None else {}
+        return {
+            "started": self._created or now(),
+            "source": source,
+            "status": status,
+            "mode": str(self.mode),
+            "api": request.api,
+            "provider": request.provider,
+            "model": request.model,
+            "endpoint": request.endpoint,
+            "notebook": self.notebook,
+            "cell_id": cell.get("id"),
+            "cell_line": cell.get("line"),
+            "run": self.run.name if self.run is not None else None,
+            "key": self.key,
+            "ordinal": self.ordinal,
+            "stream": self.stream,
+            "prompt": request.last_text if self.keep_text else None,
+        }
+
+    def _answer_columns(self, completion: Completion, prices: Any) -> dict[str, Any]:
+        choices = completion["choices"]
+        live = completion.source == "live"
+        return {
+            "response_model": completion.get("model"),
+            "finish_reason": choices[0].get("finish_reason") if choices else None,
+            "latency_ms": completion.latency_ms,
+            "prices": dict(prices) if prices else None,
+            "price_table": pricing.price_table_version() if live and prices else None,
+            "notes": self.notes,
+            "answer": completion.text if self.keep_text else None,
+            **history.token_columns(completion.tokens),
+        }
+
+
+def _error_columns(error: BaseException) -> dict[str, str]:
+    return {"error": type(error).__name__, "error_message": str(error)}

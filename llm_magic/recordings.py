@@ -1,0 +1,333 @@
+"""Recordings: the key of a request, and the answers stored under it.
+
+A recording is one answer, kept as one line of canonical JSON; the working store and the cassette
+hold the same line, byte for byte. A key holds answers by ordinal: the n-th identical call of a run
+uses the n-th answer. In the store each (key, ordinal) is one row::
+
+    [["analysis", 3], ["lecture", null]]     who uses the line below: notebook, cassette generation
+    {"call": ..., "key": ..., "ordinal": 0, "request": {...}, "response": {...}, ...}
+
+A generation says that the line came from or went to the notebook's cassette (it is *saved*), null
+that it did not yet (*unsaved*). Two notebooks of one folder that saved different answers to one
+request have two such pairs of lines in the row, so each replays its own. An empty second line is an
+answer that was dropped here and still stands in the cassette.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import rfc8785
+
+from llm_magic.exceptions import CassetteError, ParameterError, StoreError
+from llm_magic.secrets import redact
+from llm_magic.storage import Store
+from llm_magic.types import AttrDict, Request, Usage
+
+__all__ = ["KEY_SCHEMA", "NOT_IN_KEY", "Recording", "Recordings", "key_of"]
+
+# Part of every key: a change in how keys are made must not find answers of the old way.
+KEY_SCHEMA = 1
+
+# What a caller may pass that cannot change the answer. Everything else is part of the key.
+NOT_IN_KEY = frozenset(
+    {
+        "api_key",
+        "budget_max_tokens",
+        "default_headers",
+        "extra_headers",
+        "extra_query",
+        "fallbacks",
+        "max_retries",
+        "metadata",
+        "num_retries",
+        "stream",
+        "stream_options",
+        "timeout",
+    }
+)
+
+
+def key_of(request: Request) -> str:
+    """SHA-256 of the canonical JSON (RFC 8785) of everything that may change the answer.
+
+    Known key values are replaced first, so that no key material is in it, not even hashed. There
+    is no folding of case or white space; 1 and 1.0 are the same number, as in JSON.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+
+    Raises
+    ------
+    ParameterError
+        For what has no canonical form: NaN, integers above 2**53, broken Unicode.
+    """
+    parameters = {
+        name: value for name, value in request.parameters.items() if name not in NOT_IN_KEY
+    }
+    asked: Any = {
+        "schema": KEY_SCHEMA,
+        "api": request.api,
+        "provider": request.provider,
+        "endpoint": request.endpoint,
+        "model": request.model,
+        "messages": request.messages,
+        "parameters": parameters,
+        "cache_seed": request.cache_seed,
+    }
+    try:
+        canonical = rfc8785.dumps(asked)
+    except (rfc8785.CanonicalizationError, UnicodeError) as error:
+        raise ParameterError(f"the request cannot be keyed: {error}") from None
+    return hashlib.sha256(redact(canonical.decode()).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """One stored answer.
+
+    Attributes
+    ----------
+    key, ordinal
+        What it answers, and as the how manieth of a run.
+    request : dict
+        The request, for people and for the check of the key.
+    response : AttrDict
+        The answer in OpenAI's chat shape.
+    call : str
+        The ledger's id of the call that was answered.
+    created : datetime.datetime
+        When it was answered (UTC).
+    latency_ms : float
+        Milliseconds the live answer took.
+    prices : dict
+        Unit prices at that time as decimal text; empty when unknown.
+    cell : dict
+        First line and id of the cell that asked, where there was one.
+    closed : bool
+        The caller closed the stream early: it replays only as a stream.
+    """
+
+    key: str
+    ordinal: int
+    request: Mapping[str, Any]
+    response: AttrDict
+    call: str
+    created: datetime
+    latency_ms: float
+    prices: Mapping[str, Any] = field(default_factory=dict)
+    cell: Mapping[str, Any] = field(default_factory=dict)
+    closed: bool = False
+
+    @property
+    def usage(self) -> Usage | None:
+        """Token buckets of the answer; None when the provider did not tell."""
+        return Usage.from_openai(self.response.get("usage"))
+
+    @property
+    def reference(self) -> str:
+        """``provider/model`` that answered."""
+        return f"{self.request['provider']}/{self.request['model']}"
+
+    def to_line(self) -> str:
+        """The recording as one line of JSON with sorted keys, known API keys replaced."""
+        fields: dict[str, Any] = {name: getattr(self, name) for name in self.__slots__}
+        fields["created"] = self.created.isoformat(timespec="milliseconds")
+        fields["latency_ms"] = round(self.latency_ms, 1)
+        optional = {"prices", "cell", "closed"}
+        kept = {name: value for name, value in fields.items() if value or name not in optional}
+        return redact(dump_line(kept))
+
+    @classmethod
+    def from_line(cls, line: str) -> Recording:
+        """Read what :meth:`to_line` wrote.
+
+        Raises
+        ------
+        ValueError, KeyError, TypeError
+            For a line that is not a recording.
+        """
+        fields = AttrDict.from_json(line)
+        fields["created"] = datetime.fromisoformat(fields["created"])
+        return cls(**fields)
+
+    def check(self) -> None:
+        """Raise unless the key is the key of the request, as it is in all that we write."""
+        if key_of(Request.from_dict(self.request)) != self.key:
+            raise CassetteError(
+                f"the recording {self.key[:12]}… does not answer the request it holds: it was"
+                " edited by hand, or written by another version of llm-magic"
+            )
+
+
+def dump_line(value: Any) -> str:
+    """JSON on one line with sorted keys: equal values give equal bytes.
+
+    RFC 8785 is for keys; an answer may hold what it refuses (large integers), and must be stored.
+    """
+    text = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        # Half of a surrogate pair, as a cut emoji leaves: only the escaped form is valid UTF-8.
+        text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return text
+
+
+# Generation of a cassette, or None for unsaved, by notebook name ("" where it is unknown).
+Users = dict[str, int | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One answer of a row, and the notebooks that use it."""
+
+    users: Users
+    line: str
+
+    @property
+    def dropped(self) -> bool:
+        """Whether this stands for an answer that was removed here and not yet in the cassette."""
+        return not self.line
+
+
+def parse_row(text: str) -> list[Variant]:
+    """The variants of a row, newest first."""
+    lines = text.split("\n")
+    try:
+        return [
+            Variant(dict(json.loads(lines[index])), lines[index + 1])
+            for index in range(0, len(lines) - 1, 2)
+        ]
+    except (ValueError, TypeError, IndexError):
+        raise StoreError("a row of the store is not one of ours; run %llm cassette check") from None
+
+
+def format_row(variants: list[Variant]) -> str | None:
+    """The text of a row; None when nothing is left in it."""
+    kept = [variant for variant in variants if variant.users]
+    if not kept:
+        return None
+    return "\n".join(
+        part
+        for variant in kept
+        for part in (dump_line(sorted(variant.users.items())), variant.line)
+    )
+
+
+def row_name(key: str, ordinal: int) -> str:
+    """Name of the row of an answer; sorts by key, then by ordinal."""
+    return f"answer:{key}:{ordinal:08d}"
+
+
+class Recordings:
+    """The answers in a working store. It knows nothing of cassette files."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    def variants(self, key: str, ordinal: int) -> list[Variant]:
+        """What the store holds for an answer; one keyed read."""
+        text = self.store.get(row_name(key, ordinal))
+        return parse_row(text) if text is not None else []
+
+    def put(
+        self, key: str, ordinal: int, line: str, notebook: str, generation: int | None = None
+    ) -> None:
+        """Let a notebook use this line as its answer; other notebooks keep theirs.
+
+        Parameters
+        ----------
+        line : str
+            A recording's line; empty to drop the notebook's answer.
+        generation : int or None
+            The cassette's generation when the line stands in it; None for unsaved.
+        """
+
+        def change(text: str | None) -> str | None:
+            variants = _without(parse_row(text) if text else [], notebook)
+            # Some other notebook may use the very same line: they share it.
+            for index, variant in enumerate(variants):
+                if variant.line == line:
+                    users = {**variant.users, notebook: generation}
+                    variants[index] = Variant(users, line)
+                    return format_row(variants)
+            return format_row([Variant({notebook: generation}, line), *variants])
+
+        self.store.update(row_name(key, ordinal), change)
+
+    def mark_saved(self, key: str, ordinal: int, line: str, notebook: str, generation: int) -> None:
+        """Note that a line stands in the notebook's cassette, unless it was replaced meanwhile."""
+
+        def change(text: str | None) -> str | None:
+            variants = parse_row(text) if text else []
+            return format_row(
+                [
+                    Variant({**variant.users, notebook: generation}, line)
+                    if variant.line == line and notebook in variant.users
+                    else variant
+                    for variant in variants
+                ]
+            )
+
+        self.store.update(row_name(key, ordinal), change)
+
+    def release(self, key: str, ordinal: int, notebook: str) -> None:
+        """The notebook no longer uses an answer; the row goes when nobody does."""
+
+        def change(text: str | None) -> str | None:
+            return format_row(_without(parse_row(text) if text else [], notebook))
+
+        self.store.update(row_name(key, ordinal), change)
+
+    def ordinals(self, key: str) -> list[int]:
+        """Ordinals of the rows under a key."""
+        prefix = f"answer:{key}:"
+        return [int(name[len(prefix) :]) for name, _ in self.store.items(prefix)]
+
+    def used_by(self, notebook: str) -> Iterator[tuple[str, int, Variant]]:
+        """Key, ordinal and variant of every answer that a notebook uses."""
+        for key, ordinal, variant in self.all():
+            if notebook in variant.users:
+                yield key, ordinal, variant
+
+    def all(self) -> Iterator[tuple[str, int, Variant]]:
+        """Key, ordinal and variant of every answer."""
+        for name, text in self.store.items("answer:"):
+            _, key, ordinal = name.split(":")
+            for variant in parse_row(text):
+                yield key, int(ordinal), variant
+
+    def find_call(self, key: str, ordinal: int, call: str) -> Recording | None:
+        """The recording that a certain call made, if it is still there."""
+        for variant in self.variants(key, ordinal):
+            if variant.line and f'"call":"{call}"' in variant.line:
+                return Recording.from_line(variant.line)
+        return None
+
+
+def _without(variants: list[Variant], notebook: str) -> list[Variant]:
+    return [
+        Variant({name: at for name, at in variant.users.items() if name != notebook}, variant.line)
+        for variant in variants
+    ]
+
+
+def now() -> datetime:
+    """The time, in UTC, to the millisecond that is stored."""
+    moment = datetime.now(UTC)
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+
+
+def decimal_text(value: Decimal) -> str:
+    """A Decimal as it is stored: no exponent, no trailing zeros."""
+    text = f"{value:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text

@@ -1,0 +1,233 @@
+"""The replay modes as one table, and the run that gives identical calls their numbers.
+
+================  =====================  =======================
+mode              recording found        not found
+================  =====================  =======================
+REPLAY            use it                 ``ReplayMissError``
+FALLBACK          use it                 call, store
+CAPTURE           call, overwrite        call, store
+DISABLED          call                   call
+================  =====================  =======================
+
+The n-th identical call of one run of a cell uses the n-th answer. A run is process-wide, because a
+kernel runs one cell at a time: threads that a cell starts count too. Outside a run every call is
+number 0.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
+
+from llm_magic import secrets
+from llm_magic.cassette import Shelf
+from llm_magic.exceptions import ReplayMissError
+from llm_magic.recordings import Recording
+from llm_magic.types import Mode, Request
+
+__all__ = ["PLANS", "InFlight", "Plan", "Run", "begin_run", "current_run", "end_run", "look_up"]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a mode does about one request."""
+
+    look: bool
+    call: bool
+    store: bool
+
+
+# (mode, recording found): look it up? call the provider? store the answer?
+PLANS = {
+    (Mode.REPLAY, True): Plan(look=True, call=False, store=False),
+    (Mode.REPLAY, False): Plan(look=True, call=False, store=False),
+    (Mode.FALLBACK, True): Plan(look=True, call=False, store=False),
+    (Mode.FALLBACK, False): Plan(look=True, call=True, store=True),
+    (Mode.CAPTURE, True): Plan(look=False, call=True, store=True),
+    (Mode.CAPTURE, False): Plan(look=False, call=True, store=True),
+    (Mode.DISABLED, True): Plan(look=False, call=True, store=False),
+    (Mode.DISABLED, False): Plan(look=False, call=True, store=False),
+}
+
+
+@dataclass(slots=True)
+class Run:
+    """One execution of a cell, or of a ``with llm_magic.run(name):`` block.
+
+    Attributes
+    ----------
+    name : str
+        The cell's id, or the block's name; empty when unknown.
+    cell : dict
+        ``id`` and ``line`` (first line) of the cell; goes into recordings, never into keys.
+    notices : list of str
+        What was told once for this run.
+    """
+
+    name: str = ""
+    cell: dict[str, str] = field(default_factory=dict)
+    notices: list[str] = field(default_factory=list)
+    _taken: Counter[str] = field(default_factory=Counter)
+    _captured: dict[tuple[str, str], tuple[Shelf, str | None]] = field(default_factory=dict)
+    _lock: Any = field(default_factory=threading.Lock)
+
+    def next_ordinal(self, key: str) -> int:
+        """The number of this call among the identical ones; taken when the call is entered."""
+        with self._lock:
+            ordinal = self._taken[key]
+            self._taken[key] += 1
+            return ordinal
+
+    def captured(self, key: str, shelf: Shelf, notebook: str | None) -> None:
+        """Remember that this run captures the key, so that a longer old tail goes at its end."""
+        with self._lock:
+            self._captured[key, notebook or ""] = (shelf, notebook)
+
+    def finish(self) -> None:
+        """Drop old answers beyond those that the run captured; only after a run without error."""
+        for (key, _), (shelf, notebook) in self._captured.items():
+            shelf.drop_from(key, self._taken[key], notebook)
+
+    def notice_once(self, text: str) -> str | None:
+        """The text the first time in this run, None after that."""
+        with self._lock:
+            if text in self.notices:
+                return None
+            self.notices.append(text)
+            return text
+
+
+_runs: list[Run] = []
+_runs_lock = threading.Lock()
+
+
+def begin_run(name: str = "", *, cell: dict[str, str] | None = None) -> Run:
+    """Start counting identical calls from 0; ends with :func:`end_run`."""
+    run = Run(name=name, cell=cell or {})
+    secrets.refresh()
+    with _runs_lock:
+        _runs.append(run)
+    return run
+
+
+def end_run(run: Run, *, ok: bool) -> None:
+    """End a run; ``ok`` says that it ended without an error."""
+    with _runs_lock:
+        if run not in _runs:
+            return
+        _runs.remove(run)
+    if ok:
+        run.finish()
+
+
+def current_run() -> Run | None:
+    """The innermost run, or None outside of any."""
+    with _runs_lock:
+        return _runs[-1] if _runs else None
+
+
+@contextlib.contextmanager
+def run(name: str) -> Iterator[Run]:
+    """Number identical calls in plain Python, as a cell does in a notebook.
+
+    Parameters
+    ----------
+    name : str
+        A label for the ledger; it is not part of any key.
+
+    Examples
+    --------
+    >>> from llm_magic import complete, run
+    >>> with run("five opinions"):
+    ...     opinions = [complete("Is it art?", model="echo/echo").text for _ in range(5)]
+    """
+    current = begin_run(name)
+    ok = False
+    try:
+        yield current
+        ok = True
+    finally:
+        end_run(current, ok=ok)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A recording, and whether it stands in for one with a higher number."""
+
+    recording: Recording
+    stands_in: bool = False
+
+
+def look_up(
+    shelf: Shelf, key: str, ordinal: int, notebook: str | None, *, exact: bool
+) -> Found | None:
+    """The answer to the ``ordinal``-th identical call.
+
+    Where that one was never recorded, the first answer stands in: FALLBACK never pays twice for
+    one request unless asked to.
+
+    Parameters
+    ----------
+    exact : bool
+        No stand-in: the caller asked for this sample.
+    """
+    recording = shelf.find(key, ordinal, notebook)
+    if recording is not None:
+        return Found(recording)
+    if ordinal and not exact:
+        first = shelf.find(key, 0, notebook)
+        if first is not None:
+            return Found(first, stands_in=True)
+    return None
+
+
+def miss(request: Request, key: str, ordinal: int, place: str) -> ReplayMissError:
+    """The error for REPLAY without a recording."""
+    number = f" (answer number {ordinal + 1})" if ordinal else ""
+    text = " ".join(request.last_text.split())
+    prompt = text if len(text) <= 60 else text[:59] + "…"
+    return ReplayMissError(
+        f"no recording for {request.reference} in {place} (mode REPLAY){number}: {prompt!r};"
+        " nothing was sent. Run the cell once with --mode CAPTURE, or %llm mode FALLBACK",
+        key=key,
+        ordinal=ordinal,
+    )
+
+
+class InFlight:
+    """Calls that are under way, so that an identical one waits for their answer.
+
+    Only threads and tasks that can be overtaken wait: the thread that runs the first call itself
+    would wait for ever.
+    """
+
+    def __init__(self) -> None:
+        self._calls: dict[tuple[str, int], tuple[Future[None], int]] = {}
+        self._lock = threading.Lock()
+
+    def claim(self, key: str, ordinal: int) -> Future[None] | None:
+        """None when the call is ours to make; else what ends when the other one has ended."""
+        with self._lock:
+            found = self._calls.get((key, ordinal))
+            if found is None:
+                self._calls[key, ordinal] = (Future(), threading.get_ident())
+                return None
+            return found[0]
+
+    def runs_here(self, key: str, ordinal: int) -> bool:
+        """Whether the call under way belongs to this very thread."""
+        with self._lock:
+            found = self._calls.get((key, ordinal))
+            return found is not None and found[1] == threading.get_ident()
+
+    def end(self, key: str, ordinal: int) -> None:
+        """The call has ended, well or not; whoever waits looks again."""
+        with self._lock:
+            future, _ = self._calls.pop((key, ordinal), (None, 0))
+        if future is not None:
+            future.set_result(None)

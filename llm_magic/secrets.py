@@ -1,0 +1,54 @@
+"""The API keys this process knows, and text without them.
+
+Only *known* values are replaced, and only in what is keyed, stored, logged or raised: a text that
+merely looks like a key is an answer, and answers are byte-identical.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+
+__all__ = ["known", "redact", "refresh", "register"]
+
+# Shorter values ("none", "ollama", "test") are placeholders and occur in ordinary text.
+_SHORTEST = 16
+_ENDINGS = ("_API_KEY", "_API_TOKEN", "_AUTH_TOKEN", "_ACCESS_KEY", "_SECRET_ACCESS_KEY")
+
+_lock = threading.Lock()
+_known: dict[str, str] = {}
+
+
+def register(name: str, value: str | None) -> None:
+    """Remember a key value under the name that will stand in for it."""
+    if value and len(value) >= _SHORTEST and value not in _known:
+        with _lock:
+            _known[value] = name
+
+
+def refresh() -> None:
+    """Look again at the environment: a cell may have set a key since."""
+    for name, value in os.environ.items():
+        if name.upper().endswith(_ENDINGS):
+            register(name, value)
+
+
+def known() -> dict[str, str]:
+    """Key values and the names that stand in for them."""
+    return dict(_known)
+
+
+def redact(text: str) -> str:
+    """The text with every known key value replaced by ``{{secret:NAME}}``.
+
+    >>> register("DEMO_API_KEY", "demo-key-0123456789")
+    >>> redact("Authorization: Bearer demo-key-0123456789")
+    'Authorization: Bearer {{secret:DEMO_API_KEY}}'
+    """
+    for value, name in list(_known.items()):
+        if value in text:
+            text = text.replace(value, "{{secret:" + name + "}}")
+    return text
+
+
+refresh()

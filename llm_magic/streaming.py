@@ -1,0 +1,235 @@
+"""Completions in pieces: iterate chunks, then read ``.completion``.
+
+A stream that ends with its finish reasons is stored like any answer. One that the caller closed
+early is stored as closed, and replays only as a stream; an interrupted or broken one is not stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from types import TracebackType
+from typing import Self
+
+from llm_magic.pipeline import Call
+from llm_magic.providers.assembly import Assembly, pieces
+from llm_magic.types import Chunk, Completion
+
+__all__ = ["AsyncCompletionStream", "CompletionStream"]
+
+
+class _Stream:
+    """What the sync and the async stream share: all but the lines that wait."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self._assembly = Assembly()
+        self._done = False
+        self._began = False
+
+    @property
+    def completion(self) -> Completion:
+        """The whole answer; there once the stream has ended.
+
+        Raises
+        ------
+        RuntimeError
+            Before the end, or when the stream did not end well.
+        """
+        if self._call.completion is None:
+            raise RuntimeError("the completion is there after the end of the stream; read it first")
+        return self._call.completion
+
+    @property
+    def text(self) -> str:
+        """Text of the first choice so far."""
+        return self._assembly.text
+
+    @property
+    def source(self) -> str:
+        """``live`` or ``replay``."""
+        return "live" if self._call.recording is None else "replay"
+
+    def _seen(self, chunk: Chunk) -> None:
+        self._call.token_arrived()
+        self._assembly.add(chunk)
+
+    def _finish(self) -> None:
+        if self._done:
+            return
+        self._done = True
+        try:
+            if self._call.recording is not None:
+                self._call.replayed()
+            else:
+                self._call.answered(self._assembly.response())
+        finally:
+            self._call.release()
+
+    def _fail(self, error: BaseException) -> None:
+        if self._done:
+            return
+        self._done = True
+        try:
+            self._call.failed(error, self._assembly.text)
+        finally:
+            self._call.release()
+
+    def _close_early(self) -> None:
+        if self._done:
+            return
+        self._done = True
+        try:
+            if self._call.recording is not None:
+                self._call.replayed()
+            elif self._began:
+                self._call.answered(self._assembly.response(), closed=True)
+        finally:
+            self._call.release()
+
+
+class CompletionStream(_Stream):
+    """An iterator of chunks, and a context manager that closes the connection.
+
+    Examples
+    --------
+    >>> from llm_magic import stream
+    >>> with stream("Say hello", model="echo/echo") as answer:
+    ...     text = "".join(chunk.text for chunk in answer)
+    >>> text == answer.completion.text
+    True
+    """
+
+    def __init__(self, call: Call) -> None:
+        super().__init__(call)
+        self._chunks: Iterator[Chunk] | None = None
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Chunk:
+        if self._done:
+            raise StopIteration
+        try:
+            if self._chunks is None:
+                self._chunks = self._open()
+            chunk = next(self._chunks)
+            self._seen(chunk)
+        except StopIteration:
+            self._finish()
+            raise
+        except BaseException as error:
+            self._close_connection()
+            self._fail(error)
+            raise
+        return chunk
+
+    def _open(self) -> Iterator[Chunk]:
+        call = self._call
+        call.wait_for_twin()
+        if call.recording is not None:
+            return pieces(call.recording.response)
+        call.begin()
+        self._began = True
+        return call.provider.stream(call.request, call.transport)
+
+    def _close_connection(self) -> None:
+        close = getattr(self._chunks, "close", None)
+        if close is not None:
+            close()
+
+    def close(self) -> None:
+        """Stop here: the connection is closed, what came so far is kept as a closed stream."""
+        self._close_connection()
+        self._close_early()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if error is None:
+            self.close()
+        else:
+            self._close_connection()
+            self._fail(error)
+
+    def __del__(self) -> None:
+        # Dropped without close(): nobody said that the rest is not wanted, so it is not stored.
+        if not self._done:
+            self._close_connection()
+            self._fail(GeneratorExit("the stream was dropped"))
+
+
+class AsyncCompletionStream(_Stream):
+    """As :class:`CompletionStream`, awaited: ``async for``, ``async with``, ``aclose()``."""
+
+    def __init__(self, call: Call) -> None:
+        super().__init__(call)
+        self._chunks: AsyncIterator[Chunk] | None = None
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Chunk:
+        if self._done:
+            raise StopAsyncIteration
+        try:
+            if self._chunks is None:
+                self._chunks = await self._open()
+            chunk = await anext(self._chunks)
+            self._seen(chunk)
+        except StopAsyncIteration:
+            self._finish()
+            raise
+        except BaseException as error:
+            await self._close_connection()
+            self._fail(error)
+            raise
+        return chunk
+
+    async def _open(self) -> AsyncIterator[Chunk]:
+        call = self._call
+        await call.await_twin()
+        if call.recording is not None:
+            return _awaitable(pieces(call.recording.response))
+        call.begin()
+        self._began = True
+        return call.provider.astream(call.request, call.transport)
+
+    async def _close_connection(self) -> None:
+        close = getattr(self._chunks, "aclose", None)
+        if close is not None:
+            await close()
+
+    async def aclose(self) -> None:
+        """Stop here: the connection is closed, what came so far is kept as a closed stream."""
+        await self._close_connection()
+        self._close_early()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if error is None:
+            await self.aclose()
+        else:
+            await self._close_connection()
+            self._fail(error)
+
+    def __del__(self) -> None:
+        if not self._done:
+            self._fail(GeneratorExit("the stream was dropped"))
+
+
+async def _awaitable(chunks: Iterator[Chunk]) -> AsyncIterator[Chunk]:
+    for chunk in chunks:
+        yield chunk

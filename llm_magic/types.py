@@ -1,0 +1,461 @@
+"""The words everything else is written in: Request, Completion, Chunk, Usage, Mode.
+
+A request goes in, a completion comes out. Requests are frozen; completions and chunks are dicts in
+the shape of the OpenAI chat API, whatever the provider, with attribute access.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from llm_magic.exceptions import ModeError, ParameterError, did_you_mean
+
+__all__ = ["AttrDict", "Chunk", "Completion", "Mode", "Request", "Transport", "Usage", "plain"]
+
+
+class Mode(enum.StrEnum):
+    """What to do about recordings; the table is in :mod:`llm_magic.replay`."""
+
+    REPLAY = "REPLAY"
+    FALLBACK = "FALLBACK"
+    CAPTURE = "CAPTURE"
+    DISABLED = "DISABLED"
+
+    @classmethod
+    def parse(cls, value: str | Mode) -> Mode:
+        """The mode of that name, in any case; hopenai's newer names are understood too.
+
+        >>> Mode.parse("replay"), Mode.parse("HIT_CACHE_OR_ABORT")
+        (<Mode.REPLAY: 'REPLAY'>, <Mode.REPLAY: 'REPLAY'>)
+
+        Raises
+        ------
+        ModeError
+            For anything else; the message lists the valid names.
+        """
+        word = str(value).strip().upper()
+        word = _HOPENAI_MODES.get(word, word)
+        if word in cls.__members__:
+            return cls[word]
+        near = did_you_mean(word, cls.__members__, show_all=False)
+        raise ModeError(
+            f"unknown mode {value!r}{'; ' + near if near else ''} (modes: {', '.join(cls)})"
+        )
+
+
+_HOPENAI_MODES = {
+    "HIT_CACHE_OR_ABORT": "REPLAY",
+    "NORMAL": "FALLBACK",
+    "REFRESH_CACHE": "CAPTURE",
+    "DISABLE_CACHE": "DISABLED",
+}
+
+# Fields of the OpenAI shapes that a server may leave out: known, so None rather than an error.
+_OPTIONAL_FIELDS = frozenset(
+    (
+        "annotations",
+        "audio",
+        "completion_tokens_details",
+        "content",
+        "finish_reason",
+        "function_call",
+        "logprobs",
+        "prompt_tokens_details",
+        "reasoning_content",
+        "refusal",
+        "service_tier",
+        "system_fingerprint",
+        "tool_calls",
+        "usage",
+    )
+)
+
+
+class AttrDict(dict[str, Any]):
+    """A dict whose entries are attributes too, all the way down.
+
+    Reading a field the OpenAI shapes do not know is an AttributeError; an optional field that is
+    absent reads as None, as in the openai SDK. Writes go through to the dict.
+    """
+
+    __slots__ = ()
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self[name]
+        except KeyError:
+            if name in _OPTIONAL_FIELDS:
+                return None
+        hint = did_you_mean(name, self, show_all=False)
+        raise AttributeError(
+            f"{type(self).__name__} has no field {name!r}" + (f"; {hint}" if hint else "")
+        )
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self[name] = value
+
+    def __delattr__(self, name: str) -> None:
+        try:
+            del self[name]
+        except KeyError:
+            raise AttributeError(f"{type(self).__name__} has no field {name!r}") from None
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        super().__setitem__(name, attributes(value))
+
+    def __dir__(self) -> Iterable[str]:
+        return [*super().__dir__(), *(name for name in self if str(name).isidentifier())]
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Any:
+        """Parse JSON text; every object in it becomes an AttrDict."""
+        return json.loads(text, object_hook=AttrDict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """A copy made of plain dicts and lists."""
+        copy = plain(self)
+        assert isinstance(copy, dict)
+        return copy
+
+
+def attributes(value: Any) -> Any:
+    """The same value with every dict in it turned into an AttrDict."""
+    if isinstance(value, AttrDict):
+        return value
+    if isinstance(value, Mapping):
+        return AttrDict({name: attributes(item) for name, item in value.items()})
+    if isinstance(value, list):
+        return [attributes(item) for item in value]
+    return value
+
+
+def plain(value: Any, where: str = "value") -> Any:
+    """A deep copy made of JSON types only: what is sent, keyed and stored is one and the same.
+
+    Tuples become lists, NumPy scalars Python numbers, mappings dicts.
+
+    Raises
+    ------
+    ParameterError
+        For anything that has no JSON form; the message says where it stands.
+    """
+    if value is None or isinstance(value, (str, bool)):
+        return value
+    if isinstance(value, (int, float)):
+        return value if type(value) in (int, float) else _number(value)
+    if isinstance(value, Mapping):
+        for name in value:
+            if not isinstance(name, str):
+                raise ParameterError(f"{where}: the key {name!r} is not a string")
+        return {name: plain(item, f"{where}.{name}") for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item, f"{where}[{index}]") for index, item in enumerate(value)]
+    if hasattr(value, "item") and getattr(value, "shape", None) == ():
+        return plain(value.item(), where)
+    raise ParameterError(
+        f"{where}: {type(value).__name__} cannot be sent as JSON; use text, numbers, lists, dicts"
+    )
+
+
+def _number(value: int | float) -> int | float:
+    # enum.IntEnum, numpy.float64 and their like print differently from what they equal.
+    return int(value) if isinstance(value, int) else float(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked: everything that may change the answer, and nothing else.
+
+    Parameters
+    ----------
+    provider : str
+        Declared name of the provider, such as ``openai``.
+    model : str
+        The provider's name of the model.
+    messages : list of dict
+        Messages in OpenAI's shape, plain JSON.
+    parameters : dict
+        Generation parameters that the user sent; absent means the provider's default.
+    endpoint : str or None
+        URL of an anonymous server without user info and query; None for the provider's own.
+    cache_seed : int, str or None
+        Keeps otherwise equal requests apart.
+    api : str
+        Kind of API.
+    """
+
+    provider: str
+    model: str
+    messages: Sequence[Mapping[str, Any]]
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    endpoint: str | None = None
+    cache_seed: int | str | None = None
+    api: str = "chat"
+
+    @property
+    def reference(self) -> str:
+        """``provider/model``."""
+        return f"{self.provider}/{self.model}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The request as stored in a recording; what has no value is left out."""
+        known = {name: getattr(self, name) for name in self.__slots__}
+        return {name: value for name, value in known.items() if value not in (None, {})}
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Any]) -> Request:
+        """The request that :meth:`to_dict` wrote."""
+        return cls(**stored)
+
+    @property
+    def last_text(self) -> str:
+        """Text of the last message a person wrote, for tables and hints."""
+        for message in reversed(self.messages):
+            if message.get("role") == "user":
+                return content_text(message.get("content"))
+        return ""
+
+
+def content_text(content: Any) -> str:
+    """The text of a message's content, which may be a string, a list of parts or None."""
+    if isinstance(content, str):
+        return content
+    if isinstance(content, list):
+        return "".join(str(part.get("text", "")) for part in content if isinstance(part, Mapping))
+    return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Transport:
+    """How a request travels: nothing in here may change the answer, so none of it is in the key.
+
+    Parameters
+    ----------
+    api_key : str or None
+        Never printed.
+    api_base : str or None
+        Base URL; None for the provider's own.
+    timeout : float
+        Seconds without a sign of life before the call is given up.
+    """
+
+    api_key: str | None = field(default=None, repr=False)
+    api_base: str | None = None
+    timeout: float = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one call in disjoint buckets.
+
+    The input buckets and ``output_tokens`` sum to the provider's total. ``reasoning_tokens`` and
+    ``output_audio_tokens`` are parts of ``output_tokens``. None of a whole Usage means that the
+    provider did not tell.
+    """
+
+    uncached_input_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    cache_write_1h_tokens: int = 0
+    input_audio_tokens: int = 0
+    output_tokens: int = 0
+    reasoning_tokens: int = 0
+    output_audio_tokens: int = 0
+
+    @property
+    def input_tokens(self) -> int:
+        """All input tokens, cached or not."""
+        return (
+            self.uncached_input_tokens
+            + self.cache_read_tokens
+            + self.cache_write_tokens
+            + self.cache_write_1h_tokens
+            + self.input_audio_tokens
+        )
+
+    @property
+    def total_tokens(self) -> int:
+        """All tokens, in and out."""
+        return self.input_tokens + self.output_tokens
+
+    def to_dict(self) -> dict[str, int]:
+        """The buckets that are not empty."""
+        return {name: count for name, count in dataclasses.asdict(self).items() if count}
+
+    @classmethod
+    def from_openai(cls, usage: Mapping[str, Any] | None) -> Usage | None:
+        """Sort OpenAI's usage object into buckets; None when there is none.
+
+        ``prompt_tokens`` counts cached and audio tokens too, so they are taken out of it. The
+        Anthropic adapter writes its cache writes into ``prompt_tokens_details`` as
+        ``cache_write_tokens`` and ``cache_write_1h_tokens``.
+
+        Source: https://platform.openai.com/docs/api-reference/chat/object
+        """
+        if not usage or usage.get("prompt_tokens") is None:
+            return None
+        inside = usage.get("prompt_tokens_details") or {}
+        outside = usage.get("completion_tokens_details") or {}
+        prompt = int(usage["prompt_tokens"])
+
+        # A server that reports more parts than the whole is wrong about the parts.
+        left = prompt
+        parts = {}
+        for bucket, name in _PROMPT_PARTS.items():
+            parts[bucket] = min(int(inside.get(name) or 0), left)
+            left -= parts[bucket]
+        output = int(usage.get("completion_tokens") or 0)
+        return cls(
+            uncached_input_tokens=left,
+            **parts,
+            output_tokens=output,
+            reasoning_tokens=min(int(outside.get("reasoning_tokens") or 0), output),
+            output_audio_tokens=min(int(outside.get("audio_tokens") or 0), output),
+        )
+
+
+_PROMPT_PARTS = {
+    "cache_read_tokens": "cached_tokens",
+    "cache_write_tokens": "cache_write_tokens",
+    "cache_write_1h_tokens": "cache_write_1h_tokens",
+    "input_audio_tokens": "audio_tokens",
+}
+
+
+class Completion(AttrDict):
+    """What came back: a dict in OpenAI's chat shape, with what llm-magic knows about the call.
+
+    ``completion.choices[0].message.content``, ``completion["usage"]["total_tokens"]`` and the like
+    work as in the openai SDK. The attributes below are not entries of the dict.
+
+    Attributes
+    ----------
+    text, texts
+        Text of the first choice; of all choices.
+    parsed
+        The answer as data, where a schema or JSON was asked for; else None.
+    provider : str
+        Who answered.
+    cost : decimal.Decimal or None
+        USD that this call cost: 0 for a replay, None when the price is unknown.
+    saved : decimal.Decimal or None
+        USD that a replay would have cost live, at the prices when it was recorded.
+    cost_source : str
+        ``list``, ``provider``, ``free``, ``unknown``.
+    tokens : Usage or None
+        Token buckets.
+    source : str
+        ``live`` or ``replay``.
+    recorded : datetime.datetime or None
+        When the answer was first given.
+    latency_ms : float
+        Milliseconds from asking to the whole answer, of this call.
+    key, ordinal
+        The recording that this answer is, or would be.
+    routing : dict
+        How the model was chosen, where it was not named.
+    attempts : list of dict
+        Every request that was sent for this answer.
+    notes : list of str
+        What the reader should know about this call, such as a parameter that was not sent.
+    """
+
+    __slots__ = (
+        "attempts",
+        "cost",
+        "cost_source",
+        "key",
+        "latency_ms",
+        "notes",
+        "ordinal",
+        "parsed",
+        "provider",
+        "recorded",
+        "reference",
+        "routing",
+        "saved",
+        "source",
+        "tokens",
+    )
+
+    provider: str
+    reference: str
+    cost: Decimal | None
+    saved: Decimal | None
+    cost_source: str
+    tokens: Usage | None
+    source: str
+    recorded: datetime | None
+    latency_ms: float
+    key: str
+    ordinal: int
+    routing: dict[str, Any]
+    attempts: list[Any]
+    notes: list[str]
+    parsed: Any
+
+    def __init__(self, response: Mapping[str, Any] = AttrDict(), **about: Any) -> None:
+        super().__init__(response if isinstance(response, AttrDict) else attributes(response))
+        for name, default in _ABOUT.items():
+            object.__setattr__(self, name, about.pop(name, default() if default else None))
+        if about:
+            raise TypeError(f"Completion has no field {', '.join(about)}")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _ABOUT:
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
+
+    @property
+    def texts(self) -> list[str]:
+        """Text of every choice; a choice without text (a tool call) gives an empty string."""
+        return [content_text(choice["message"].get("content")) for choice in self["choices"]]
+
+    @property
+    def text(self) -> str:
+        """Text of the first choice."""
+        texts = self.texts
+        return texts[0] if texts else ""
+
+    def __repr__(self) -> str:
+        text = self.text if len(self.text) <= 60 else self.text[:59] + "…"
+        return f"<Completion {self.reference} {self.source}: {text!r}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        about = {name: getattr(self, name) for name in _ABOUT}
+        return _rebuild, (dict(self), about)
+
+
+def _rebuild(response: dict[str, Any], about: dict[str, Any]) -> Completion:
+    return Completion(response, **about)
+
+
+_ABOUT: dict[str, Any] = {
+    name: {"attempts": list, "notes": list, "routing": dict, "key": str, "ordinal": int}.get(name)
+    for name in Completion.__slots__
+}
+
+
+class Chunk(AttrDict):
+    """One piece of a stream, in the shape of OpenAI's ``chat.completion.chunk``.
+
+    The last one carries ``usage``; some carry no choices.
+    """
+
+    __slots__ = ()
+
+    @property
+    def text(self) -> str:
+        """New text of the first choice; empty for other choices and for pieces without text."""
+        for choice in self["choices"]:
+            if choice.get("index", 0) == 0:
+                return choice["delta"].get("content") or ""
+        return ""

@@ -1,0 +1,345 @@
+"""One contract for every provider and every entry point, over real HTTP through the real SDKs."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llm_magic import exceptions
+from llm_magic.client import Client
+from llm_magic.exceptions import ParameterError, ProviderError
+from llm_magic.testing import FakeServer
+from llm_magic.types import Completion
+
+MODELS = ["openai/gpt-5-mini", "anthropic/claude-sonnet-4-6", "echo/echo"]
+REMOTE = MODELS[:2]
+HOWS = ["complete", "stream", "acomplete", "astream"]
+
+
+@pytest.fixture
+def client(server: FakeServer) -> Iterator[Client]:
+    opened = Client(".", mode="FALLBACK")
+    yield opened
+    opened.close()
+
+
+def ask(client: Client, how: str, prompt: Any, **options: Any) -> Completion:
+    """The same question through any of the four entry points."""
+    if how == "complete":
+        return client.complete(prompt, **options)
+    if how == "stream":
+        with client.stream(prompt, **options) as stream:
+            assert "".join(chunk.text for chunk in stream) == stream.completion.text
+        return stream.completion
+
+    async def awaited() -> Completion:
+        if how == "acomplete":
+            return await client.acomplete(prompt, **options)
+        async with client.astream(prompt, **options) as stream:
+            assert "".join([chunk.text async for chunk in stream]) == stream.completion.text
+        return stream.completion
+
+    return asyncio.run(awaited())
+
+
+@pytest.mark.parametrize("how", HOWS)
+@pytest.mark.parametrize("model", MODELS)
+def test_an_answer_has_text_usage_cost_and_a_row_in_the_ledger(
+    client: Client, server: FakeServer, model: str, how: str
+) -> None:
+    server.reply("Because.\n  It  is ☂.", usage=(1000, 500))
+
+    completion = ask(client, how, "Why?", model=model)
+
+    assert completion.source == "live"
+    assert completion.choices[0].finish_reason == "stop"
+    assert completion["choices"][0]["message"].get("role") == "assistant"
+    assert completion.tokens is not None
+    usage = completion.usage
+    assert completion.tokens.total_tokens == usage.total_tokens
+    assert usage.prompt_tokens + usage.completion_tokens == usage.total_tokens
+    (row,) = client.history.rows()
+    assert (row["status"], row["source"], row["key"]) == ("ok", "live", completion.key)
+    assert (row["input_tokens"], row["output_tokens"]) == (
+        usage.prompt_tokens,
+        usage.completion_tokens,
+    )
+    if model in REMOTE:
+        assert completion.text == "Because.\n  It  is ☂."
+        # USD per million tokens: gpt-5-mini 0.25 and 2, claude-sonnet-4-6 3 and 15.
+        expected = {"openai": "0.00125", "anthropic": "0.0105"}
+        assert completion.cost == Decimal(expected[completion.provider])
+    else:
+        assert (completion.cost, completion.cost_source) == (Decimal(0), "free")
+    assert row["cost"] == f"{completion.cost:f}"
+
+
+@pytest.mark.parametrize("how", HOWS)
+@pytest.mark.parametrize("model", MODELS)
+def test_a_recorded_answer_replays_equal_through_every_entry_point(
+    client: Client, server: FakeServer, model: str, how: str
+) -> None:
+    live = ask(client, how, "Why?", model=model)
+    sent = server.count
+
+    replays = [ask(client, again, "Why?", model=model) for again in HOWS]
+
+    assert server.count == sent
+    for replay in replays:
+        assert (replay.source, replay.cost, replay.saved) == ("replay", Decimal(0), live.cost)
+        assert replay == live
+        assert replay.tokens == live.tokens
+
+
+@pytest.mark.parametrize("how", HOWS)
+@pytest.mark.parametrize("model", REMOTE)
+def test_system_stop_and_limits_reach_the_server(
+    client: Client, server: FakeServer, model: str, how: str
+) -> None:
+    server.reply("cut", finish_reason="length")
+
+    completion = ask(
+        client, how, "Why?", model=model, system="Be brief.", stop=["\n\n"], max_tokens=7
+    )
+
+    body = server.last.body
+    assert completion.choices[0].finish_reason == "length"
+    assert body["model"] == model.partition("/")[2]
+    assert body["max_tokens"] == 7
+    if model.startswith("openai"):
+        assert body["messages"][0] == {"role": "system", "content": "Be brief."}
+        assert body["stop"] == ["\n\n"]
+    else:
+        assert "Be brief." in str(body["system"])
+        assert [message["role"] for message in body["messages"]] == ["user"]
+        assert body["stop_sequences"] == ["\n\n"]
+
+
+@pytest.mark.parametrize("how", HOWS)
+@pytest.mark.parametrize("model", MODELS)
+def test_a_tool_call_comes_back_in_one_shape(
+    client: Client, server: FakeServer, model: str, how: str
+) -> None:
+    server.reply(tool_calls=[{"name": "weather", "arguments": {"city": "Oslo"}}])
+    schema = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+    tools = [{"type": "function", "function": {"name": "weather", "parameters": schema}}]
+
+    completion = ask(client, how, "What is the weather in Oslo?", model=model, tools=tools)
+
+    (call,) = completion.choices[0].message.tool_calls
+    assert completion.choices[0].finish_reason == "tool_calls"
+    assert call.function.name == "weather"
+    assert "Oslo" in call.function.arguments
+
+
+ERRORS = {
+    400: exceptions.BadRequestError,
+    401: exceptions.AuthenticationError,
+    429: exceptions.RateLimitError,
+    500: exceptions.ServerError,
+    529: exceptions.OverloadedError,
+}
+
+
+@pytest.mark.parametrize("how", HOWS)
+@pytest.mark.parametrize("status", ERRORS)
+@pytest.mark.parametrize("model", REMOTE)
+def test_an_error_answer_is_one_request_one_row_and_no_recording(
+    client: Client, server: FakeServer, model: str, status: int, how: str
+) -> None:
+    server.fail(status, message="no")
+
+    with pytest.raises(ERRORS[status], match=f"answered {status}: .*no"):
+        ask(client, how, "Why?", model=model)
+
+    (row,) = client.history.rows()
+    assert server.count == 1
+    assert (row["status"], row["cost"], row["error"]) == ("error", "0", ERRORS[status].__name__)
+    assert list(client.shelf.recordings.all()) == []
+
+
+BROKEN = {
+    "cut": lambda server: server.cut("one two three four", after=2),
+    "unfinished": lambda server: server.unfinished("one two three four"),
+}
+
+
+@pytest.mark.parametrize("how", ["stream", "astream"])
+@pytest.mark.parametrize("broken", BROKEN)
+@pytest.mark.parametrize("model", REMOTE)
+def test_a_stream_without_its_end_is_incomplete_and_not_stored(
+    client: Client, server: FakeServer, model: str, broken: str, how: str
+) -> None:
+    BROKEN[broken](server)
+
+    with pytest.raises(ProviderError) as caught:
+        ask(client, how, "Why?", model=model)
+
+    (row,) = client.history.rows()
+    assert caught.value.partial.startswith("one two")
+    assert (row["status"], row["cost"], row["answer"]) == ("incomplete", None, caught.value.partial)
+    assert client.history.totals().unknown == 1
+    assert list(client.shelf.recordings.all()) == []
+
+
+@pytest.mark.parametrize("how", HOWS)
+@pytest.mark.parametrize("model", REMOTE)
+def test_a_server_that_hangs_is_given_up_after_the_timeout(
+    client: Client, server: FakeServer, model: str, how: str
+) -> None:
+    server.hang()
+
+    with pytest.raises(TimeoutError, match="did not answer in time"):
+        ask(client, how, "Why?", model=model, timeout=0.3)
+
+    (row,) = client.history.rows()
+    assert (row["status"], row["cost"]) == ("error", None)
+    assert server.requests[0].closed_early.wait(10)
+
+
+@pytest.mark.parametrize("how", ["stream", "astream"])
+@pytest.mark.parametrize("model", REMOTE)
+def test_an_exception_in_the_loop_closes_the_connection_and_stores_nothing(
+    client: Client, server: FakeServer, model: str, how: str
+) -> None:
+    gate = threading.Event()
+    server.reply("one two three", gate=gate)
+
+    async def read() -> None:
+        async with client.astream("Why?", model=model) as stream:
+            async for chunk in stream:
+                if chunk.text:
+                    raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        if how == "astream":
+            asyncio.run(read())
+        else:
+            with client.stream("Why?", model=model) as stream:
+                for chunk in stream:
+                    if chunk.text:
+                        raise KeyboardInterrupt
+
+    (row,) = client.history.rows()
+    assert (row["status"], row["cost"], row["answer"]) == ("interrupted", None, "one")
+    assert server.requests[0].closed_early.wait(10)
+    assert list(client.shelf.recordings.all()) == []
+
+
+@pytest.mark.parametrize("model", REMOTE)
+def test_threads_and_tasks_share_a_client_and_each_gets_its_own_answer(
+    client: Client, model: str
+) -> None:
+    def one(number: int) -> str:
+        return client.complete(f"question {number}", model=model).text
+
+    async def many() -> list[Completion]:
+        questions = (client.acomplete(f"task {number}", model=model) for number in range(50))
+        return await asyncio.gather(*questions)
+
+    with ThreadPoolExecutor(10) as pool:
+        texts = list(pool.map(one, range(50)))
+    answers = asyncio.run(many())
+
+    assert texts == [f"You said: question {number}" for number in range(50)]
+    assert [answer.text for answer in answers] == [f"You said: task {n}" for n in range(50)]
+    assert client.history.totals().live == 100
+
+
+def test_an_unknown_price_is_none_and_counted_and_the_answer_is_kept(
+    client: Client, server: FakeServer
+) -> None:
+    completion = client.complete("Why?", model="openai/my-own-model")
+
+    assert (completion.cost, completion.cost_source) == (None, "unknown")
+    assert client.history.totals().unknown == 1
+    assert client.complete("Why?", model="openai/my-own-model").source == "replay"
+    assert client.history.totals().unknown == 1
+
+
+def test_an_own_base_url_gets_no_standard_key_and_has_recordings_of_its_own(
+    client: Client, server: FakeServer
+) -> None:
+    url = server.openai_url.replace("127.0.0.1", "user:hidden@localhost")
+    client.complete("Why?", model=REMOTE[0])
+
+    completion = client.complete("Why?", model=REMOTE[0], api_base=url)
+
+    assert completion.source == "live"
+    assert "sk-test" not in str(server.last.headers)
+    stored = [variant for _, _, variant in client.shelf.recordings.all()]
+    assert len(stored) == 2
+    assert not any("hidden" in variant.line for variant in stored)
+
+
+def test_a_proxy_in_the_environment_shares_the_recordings(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client.complete("Why?", model=REMOTE[0])
+
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
+
+    assert client.complete("Why?", model=REMOTE[0]).source == "replay"
+
+
+def test_a_missing_key_is_a_value_error_that_says_which_variable(
+    client: Client, server: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY")
+
+    with pytest.raises(ValueError, match="No API key for openai. Set OPENAI_API_KEY or pass api_"):
+        client.complete("Why?", model=REMOTE[0])
+
+    assert server.count == 0
+    assert client.history.rows()[0]["cost"] == "0"
+
+
+def test_the_callers_messages_are_not_changed(client: Client, server: FakeServer) -> None:
+    messages = [{"role": "user", "content": [{"type": "text", "text": "Why?"}]}]
+
+    for model in MODELS:
+        client.complete(messages, model=model, system="Be brief.")
+
+    assert messages == [{"role": "user", "content": [{"type": "text", "text": "Why?"}]}]
+
+
+MISUSES = {
+    "no prompt": ((7,), {}, "a prompt is text or a list of messages, not int"),
+    "empty": (("",), {}, "the prompt is empty"),
+    "not a message": ((["hi"],), {}, r"messages\[0\] is no message"),
+    "stream": (("hi",), {"stream": True}, r"use stream\(\)"),
+    "sample": (("hi",), {"sample": -1}, "counts answers from 0"),
+    "not JSON": (("hi",), {"stop": object()}, "parameters.stop: object cannot be sent"),
+    "not a number": (("hi",), {"temperature": float("nan")}, "cannot be keyed"),
+}
+
+
+@pytest.mark.parametrize("case", MISUSES)
+def test_misuse_is_an_error_before_anything_is_sent(
+    client: Client, server: FakeServer, case: str
+) -> None:
+    arguments, options, message = MISUSES[case]
+
+    with pytest.raises(ParameterError, match=message):
+        client.complete(*arguments, model=REMOTE[0], **options)
+
+    assert server.count == 0
+
+
+def test_a_read_only_answer_is_given_though_it_cannot_be_recorded(
+    client: Client, server: FakeServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(client.shelf.store, "_cache", None)
+
+    with pytest.warns(RuntimeWarning, match="not recorded: .* read-only"):
+        completion = client.complete("Why?", model=REMOTE[0])
+
+    assert completion.text == "You said: Why?"
+    assert "not recorded" in completion.notes[-1]

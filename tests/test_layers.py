@@ -1,0 +1,146 @@
+"""Imports go down, never up or ahead in the row: CONTRIBUTING shows the picture this table draws."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import llm_magic
+
+ROOT = Path(llm_magic.__file__).parent
+
+# From the bottom up; within a row a module may import those named before it. A package is one
+# seat, and has a row of its own below when its modules have an order.
+ROWS = [
+    ["exceptions", "types", "config", "formats", "testing"],
+    ["secrets", "storage", "templates", "media", "pricing", "providers"],
+    [
+        "recordings",
+        "cassette",
+        "replay",
+        "history",
+        "budget",
+        "registry",
+        "routing",
+        "failover",
+    ],
+    ["pipeline", "streaming", "client"],
+    ["batch", "tuning", "attach", "doctor", "verify", "importers"],
+    ["notebook", "compat", "cli"],
+    ["__init__", "__main__"],
+]
+PACKAGES = {
+    "storage": ["folders", "database", "preflight", "store", "__init__"],
+    "providers": [
+        "base",
+        "catalog",
+        "sse",
+        "assembly",
+        "answers",
+        "conversion",
+        "reading",
+        "sdk",
+        "openai",
+        "anthropic",
+        "schema",
+        "echo",
+        "__init__",
+    ],
+    "notebook": [
+        "markdown",
+        "display",
+        "tables",
+        "cell",
+        "options",
+        "questions",
+        "commands",
+        "meter",
+        "panel",
+        "lab",
+        "magics",
+        "__init__",
+    ],
+    "testing": [
+        "connection",
+        "scripts",
+        "dialect",
+        "openai_wire",
+        "anthropic_wire",
+        "exchange",
+        "listener",
+        "seen",
+        "server",
+        "plugin",
+        "__init__",
+    ],
+}
+PLACES = {name: (row, at) for row, names in enumerate(ROWS) for at, name in enumerate(names)}
+FILES = sorted(ROOT.rglob("*.py"))
+
+
+def seat(module: str) -> str:
+    """The part of a dotted name that has a seat: llm_magic.storage.store -> storage."""
+    return module.split(".")[1] if "." in module else "__init__"
+
+
+def name_of(path: Path) -> str:
+    parts = path.relative_to(ROOT.parent).with_suffix("").parts
+    return ".".join(part for part in parts if part != "__init__")
+
+
+def imported(path: Path) -> set[str]:
+    """Every module of ours that a file imports, lazily or for types, too."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} imports relatively"
+            module = node.module or ""
+            found |= {module, *(f"{module}.{alias.name}" for alias in node.names)}
+    modules = {name_of(other) for other in FILES}
+    return {name for name in found if name in modules and name != "llm_magic"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_a_module_imports_only_what_lies_below_it(path: Path) -> None:
+    own = seat(name_of(path))
+    if own == "__init__":
+        return
+    assert own in PLACES, f"{name_of(path)} has no seat: give it one in CONTRIBUTING and here"
+
+    too_high = {name for name in imported(path) if PLACES[seat(name)] > PLACES[own]}
+
+    assert not too_high
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if path.parent != ROOT], ids=name_of)
+def test_within_a_package_imports_go_back_in_its_row(path: Path) -> None:
+    package = path.parent.name
+    order = PACKAGES[package]
+    assert path.stem in order, f"{name_of(path)} has no seat in its package"
+    siblings = {
+        name.split(".")[2]
+        for name in imported(path)
+        if name.count(".") == 2 and name.split(".")[1] == package
+    }
+
+    ahead = {name for name in siblings if order.index(name) >= order.index(path.stem)}
+
+    assert not ahead
+
+
+def test_only_the_notebook_imports_ipython_and_widgets() -> None:
+    outside = {
+        name_of(path)
+        for path in FILES
+        if seat(name_of(path)) != "notebook"
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, (ast.Import, ast.ImportFrom))
+        for name in [getattr(node, "module", None) or node.names[0].name]
+        if name.split(".")[0] in {"IPython", "ipywidgets"}
+    }
+
+    assert outside == set()
