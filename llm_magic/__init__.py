@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from llm_magic import exceptions, history
     from llm_magic.client import Client, acomplete, astream, complete, stream
     from llm_magic.exceptions import LLMMagicError, ProviderError, ReplayMissError
+    from llm_magic.modelinfo import models
     from llm_magic.replay import run
     from llm_magic.types import Chunk, Completion, Mode, Request, Usage
 
@@ -35,6 +36,7 @@ _HOMES = {
     "acomplete": "llm_magic.client",
     "astream": "llm_magic.client",
     "complete": "llm_magic.client",
+    "models": "llm_magic.modelinfo",
     "run": "llm_magic.replay",
     "stream": "llm_magic.client",
 }
@@ -56,6 +58,7 @@ __all__ = [
     "exceptions",
     "history",
     "load_ipython_extension",
+    "models",
     "run",
     "stream",
     "unload_ipython_extension",

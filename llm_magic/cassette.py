@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llm_magic.config import Workspace
-from llm_magic.exceptions import CassetteError
+from llm_magic.exceptions import CassetteError, StoreError
 from llm_magic.recordings import KEY_SCHEMA, Recording, Recordings, Variant, dump_line
 from llm_magic.storage import Store, prepare_working_folder, writable
 
@@ -69,8 +69,6 @@ class Cassette:
         start = 0
         for number, raw in enumerate(self._content.split(b"\n"), 1):
             line, offset, start = raw.rstrip(b"\r"), start, start + len(raw) + 1
-            if not line.strip():
-                continue
             if line.startswith(_CONFLICT):
                 raise CassetteError(
                     f"{self.path}:{number}: a conflict of git; keep the lines of one side, remove"
@@ -79,10 +77,12 @@ class Cassette:
             if number == 1:
                 self._check_header(line)
                 continue
+            if not line.strip():
+                continue
             place = self._place(line, number)
             if place in self._lines:
                 first = self._lines[place][2]
-                if self._text(place) != line.decode():
+                if self._bytes(place) != line:
                     raise CassetteError(
                         f"{self.path}:{first} and :{number} hold two answers to one request"
                         f" ({place[0][:12]}…, number {place[1]}); remove one of the lines"
@@ -90,16 +90,16 @@ class Cassette:
             self._lines[place] = (offset, offset + len(line), number)
 
     def _check_header(self, line: bytes) -> None:
-        header = self._parse(line, 1)
+        header = self._parse(line, 1) if line.strip() else {}
         if header.get("format") != FORMAT:
-            raise CassetteError(f"{self.path} is not a cassette: its first line is no header")
+            raise CassetteError(f"{self.path}:1 is not the header of a cassette")
         versions = {"version": VERSION, "key_schema": KEY_SCHEMA}
         for name, ours in versions.items():
             theirs = header.get(name)
             if isinstance(theirs, int) and theirs <= ours:
                 continue
             raise CassetteError(
-                f"{self.path} was written by a newer llm-magic; pip install -U llm-magic"
+                f"{self.path}:1 was written by a newer llm-magic; pip install -U llm-magic"
             )
 
     def _parse(self, line: bytes, number: int) -> Mapping[str, object]:
@@ -120,9 +120,17 @@ class Cassette:
             raise CassetteError(f"{self.path}:{number} is not a recording: no key or ordinal")
         return key, ordinal
 
-    def _text(self, place: Place) -> str:
+    def _bytes(self, place: Place) -> bytes:
         start, stop, _ = self._lines[place]
-        return self._content[start:stop].decode()
+        return self._content[start:stop]
+
+    def _text(self, place: Place) -> str:
+        try:
+            return self._bytes(place).decode()
+        except UnicodeDecodeError as error:
+            raise CassetteError(
+                f"{self.path}:{self._lines[place][2]} is not UTF-8: {error}"
+            ) from None
 
     def __contains__(self, place: object) -> bool:
         return place in self._lines
@@ -138,8 +146,8 @@ class Cassette:
         if (key, ordinal) not in self._lines:
             return None
         number = self._lines[key, ordinal][2]
+        text = self._text((key, ordinal))
         try:
-            text = self._text((key, ordinal))
             recording = Recording.from_line(text)
             recording.check()
         except (ValueError, TypeError, KeyError) as error:
@@ -168,8 +176,15 @@ def write(path: Path, notebook: str, lines: Mapping[Place, str]) -> bytes:
     )
     content = "".join(f"{line}\n" for line in [header, *(lines[at] for at in sorted(lines))])
     data = content.encode()
-    if path.exists() and path.read_bytes() == data:
-        return data
+    try:
+        if not path.exists() or path.read_bytes() != data:
+            _replace(path, data)
+    except OSError as error:
+        raise CassetteError(f"{path} cannot be written: {error}") from None
+    return data
+
+
+def _replace(path: Path, data: bytes) -> None:
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
@@ -183,7 +198,6 @@ def write(path: Path, notebook: str, lines: Mapping[Place, str]) -> bytes:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
         raise
-    return data
 
 
 def _umask() -> int:
@@ -264,29 +278,31 @@ class Shelf:
 
     def _find(self, key: str, ordinal: int, notebook: str | None) -> Recording | None:
         variants = self.recordings.variants(key, ordinal)
-        own = next((variant for variant in variants if (notebook or "") in variant.users), None)
-        if own is not None:
-            generation = own.users[notebook or ""]
-            if generation is None:
-                return None if own.dropped else Recording.from_line(own.line)
-            if notebook and generation == self._sync(notebook).generation:
-                return Recording.from_line(own.line)
+        mine = _used_by(notebook or "", variants)
+        if mine is not None and mine.users[notebook or ""] is None:
+            return None if mine.dropped else _read(mine.line)
         for name in [notebook] if notebook else self.notebooks():
-            line = self._line_in_cassette(name, key, ordinal)
-            if line is not None:
-                self._adopt(key, ordinal, line, name)
-                return Recording.from_line(line)
-            self._forget_stale(key, ordinal, name, variants)
+            recording = self._find_in(name, key, ordinal, variants)
+            if recording is not None:
+                return recording
         return self._find_shared(key, ordinal, notebook, variants)
 
-    def _line_in_cassette(self, notebook: str, key: str, ordinal: int) -> str | None:
-        sync = self._sync(notebook)
-        if sync.stamp is None:
-            return None
-        with self._lock:
-            if sync.cassette is None:
-                sync.cassette = Cassette(self.cassette_path(notebook))
-        return sync.cassette.line(key, ordinal)
+    def _find_in(
+        self, notebook: str, key: str, ordinal: int, variants: list[Variant]
+    ) -> Recording | None:
+        """What a notebook has: unsaved or saved in the store, else in its cassette."""
+        variant = _used_by(notebook, variants)
+        if variant is not None:
+            generation = variant.users[notebook]
+            if generation is None or generation == self._sync(notebook).generation:
+                return None if variant.dropped else _read(variant.line)
+        cassette = self._cassette(notebook)
+        line = cassette.line(key, ordinal) if cassette is not None else None
+        if line is not None:
+            self._adopt(key, ordinal, line, notebook)
+            return _read(line)
+        self._forget_stale(key, ordinal, notebook, variants)
+        return None
 
     def _adopt(self, key: str, ordinal: int, line: str, notebook: str) -> None:
         if not self.store.read_only:
@@ -311,7 +327,7 @@ class Shelf:
                 continue
             if notebook and not self.store.read_only and notebook not in variant.users:
                 self.recordings.put(key, ordinal, variant.line, notebook)
-            return Recording.from_line(variant.line)
+            return _read(variant.line)
         return None
 
     # Storing
@@ -324,6 +340,8 @@ class Shelf:
 
     def drop_from(self, key: str, ordinal: int, notebook: str | None) -> int:
         """Drop the notebook's answers to a request from this ordinal on; returns how many."""
+        if self.store.read_only:
+            return 0
         name = notebook or ""
         places = {at for at in self.recordings.ordinals(key) if at >= ordinal}
         saved: set[int] = set()
@@ -479,7 +497,14 @@ class Shelf:
             # Deleted: what it had stays in the store, and the next save writes it again.
             sync.stamp = sync.cassette = None
             return
+        # Another process may have noticed first, or written the file: one generation for all.
+        with contextlib.nullcontext() if self.store.read_only else self.store.transaction():
+            self._renew(notebook, sync, stamp)
+
+    def _renew(self, notebook: str, sync: _Sync, stamp: tuple[int, int, int]) -> None:
         cassette = Cassette(self.cassette_path(notebook))
+        stored = self._recall(notebook)
+        sync.generation, sync.digest = stored.generation, stored.digest
         sync.stamp, sync.cassette = stamp, cassette
         if sync.digest != cassette.digest:
             sync.generation, sync.digest = sync.generation + 1, cassette.digest
@@ -513,6 +538,17 @@ class Shelf:
     def close(self) -> None:
         """Close the store."""
         self.store.close()
+
+
+def _read(line: str) -> Recording:
+    try:
+        return Recording.from_line(line)
+    except (ValueError, TypeError, KeyError) as error:
+        raise StoreError(f"a row of the store is not one of ours: {error}") from None
+
+
+def _used_by(notebook: str, variants: list[Variant]) -> Variant | None:
+    return next((variant for variant in variants if notebook in variant.users), None)
 
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:

@@ -28,6 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         code: int = options.command(options)
+        sys.stdout.flush()
     except LLMMagicError as error:
         print(f"llm-magic: {error}", file=sys.stderr)
         return FAILED
@@ -83,7 +84,10 @@ def _mode(text: str) -> Mode:
 def _run(options: argparse.Namespace) -> int:
     path: Path = options.notebook
     if not path.is_file():
-        return _complain(f"{path} does not exist")
+        return _complain(f"there is no notebook {path}")
+    if options.output is not None and not options.output.resolve().parent.is_dir():
+        # Found out after the run, this would cost its outputs.
+        return _complain(f"there is no folder {options.output.parent} for {options.output.name}")
     session = history.new_call_id()
     environment = {
         **os.environ,
@@ -124,20 +128,26 @@ def execute(
     Returns
     -------
     error : str
-        The error of the cell that failed, with its number; empty when all cells ran.
+        The error of the cell that failed, with its number and first line; empty when all ran.
     cells : int
         How many code cells ran.
     """
     import nbformat
+    from jupyter_client.kernelspec import NoSuchKernel
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError, DeadKernelError
 
     try:
         notebook = nbformat.read(path, as_version=4)
-    except (OSError, ValueError, nbformat.reader.NotJSONError) as error:
+    except Exception as error:
+        # nbformat stumbles over what is no notebook in many ways: AttributeError, KeyError, ...
         raise LLMMagicError(f"{path} is not a notebook: {error}") from None
     code = [index for index, cell in enumerate(notebook.cells) if cell.cell_type == "code"]
+    begun: list[int] = []
     done: list[int] = []
+
+    def begins(cell: Any, cell_index: int) -> None:
+        begun.append(cell_index)
 
     def executed(cell: Any, cell_index: int, **_: Any) -> None:
         if cell.cell_type == "code":
@@ -152,6 +162,7 @@ def execute(
         timeout=None,
         kernel_name=notebook.metadata.get("kernelspec", {}).get("name", "python3"),
         resources={"metadata": {"path": str(path.resolve().parent)}},
+        on_cell_execute=begins,
         on_cell_executed=executed,
         # ipykernel 7 warns of every headless kernel that its loopback ports are not encrypted.
         extra_arguments=["--IPKernelApp.log_level=40"],
@@ -160,15 +171,25 @@ def execute(
     try:
         client.execute(env=environment)
     except CellExecutionError as error:
-        failure = f"cell {len(done)} of {len(code)}: {error.ename}: {error.evalue}"
+        failure = f"{_place(notebook, begun[-1], code)}: {error.ename}: {error.evalue}"
     except DeadKernelError:
-        failure = f"the kernel died in cell {len(done) + 1} of {len(code)}"
+        failure = f"{_place(notebook, begun[-1], code)}: the kernel died"
+    except NoSuchKernel as error:
+        raise LLMMagicError(
+            f"there is no kernel {error.name}, which {path.name} asks for; jupyter kernelspec list"
+        ) from None
     finally:
         if sys.stderr.isatty() and show is None:
             print(file=sys.stderr)
         if output is not None:
             nbformat.write(notebook, output)
     return failure, len(done)
+
+
+def _place(notebook: Any, index: int, code: Sequence[int]) -> str:
+    """Where a cell stands among the code cells, and its first line."""
+    lines = notebook.cells[index].source.strip().splitlines()
+    return f"cell {code.index(index) + 1} of {len(code)} ({lines[0]})"
 
 
 def _print_outputs(cell: Any) -> None:

@@ -7,7 +7,9 @@ methods of :class:`Client` for a folder of your own.
 from __future__ import annotations
 
 import atexit
+import os
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,13 +17,13 @@ from typing import Any
 from llm_magic import config, history, routing, secrets
 from llm_magic.cassette import Shelf
 from llm_magic.config import Settings
-from llm_magic.exceptions import ParameterError
+from llm_magic.exceptions import LLMMagicError, ModelNameError, ParameterError
 from llm_magic.history import History
-from llm_magic.pipeline import Call
+from llm_magic.pipeline import Call, Candidate
 from llm_magic.providers import catalog
-from llm_magic.replay import InFlight
+from llm_magic.providers.base import Unreachable
 from llm_magic.streaming import AsyncCompletionStream, CompletionStream
-from llm_magic.types import Completion, Mode, Request, Transport, plain
+from llm_magic.types import AttrDict, Completion, Mode, Request, Transport, plain
 
 __all__ = ["Client", "acomplete", "astream", "complete", "default", "stream"]
 
@@ -34,7 +36,7 @@ _NOT_PARAMETERS = {
     "stream": "use stream() or astream()",
     "max_retries": "retries are ours: num_retries=",
     "extra_headers": "headers are not part of a request",
-    "extra_query": "put the query into api_base=",
+    "extra_query": "queries are not part of a request",
     "default_headers": "headers are not part of a request",
 }
 
@@ -65,7 +67,6 @@ class Client:
         for name, value in settings.items():
             self.settings.set(name, value)
         self._shelf: Shelf | None = None
-        self._in_flight = InFlight()
         self._lock = threading.Lock()
 
     @property
@@ -99,6 +100,10 @@ class Client:
             call of a run uses the n-th answer.
         cache_seed : int or str, optional
             Keeps otherwise equal requests apart.
+        num_retries : int, optional
+            How often a model is asked again after a failure that may pass.
+        fallbacks : sequence of str, optional
+            Models to ask, in order, when the one before failed for good.
         timeout : float, optional
             Seconds without a sign of life before the call is given up.
         api_key, api_base : str, optional
@@ -127,34 +132,62 @@ class Client:
         ('live', Decimal('0'))
         """
         call = self._call(prompt, options)
-        call.look_up()
-        call.wait_for_twin()
-        if call.recording is not None:
-            return call.replayed()
         try:
-            call.begin()
-            return call.answered(call.provider.send(call.request, call.transport))
+            call.look_up()
+            call.wait_for_twin()
+            if call.recording is not None:
+                return call.replayed()
+            return call.answered(self._send(call))
         except BaseException as error:
             call.failed(error)
             raise
         finally:
             call.release()
 
+    def _send(self, call: Call) -> AttrDict:
+        wait = call.first_attempt()
+        while True:
+            if wait:
+                time.sleep(wait)
+            call.begin()
+            one = call.candidate
+            try:
+                return one.provider.send(one.request, one.transport)
+            except LLMMagicError as error:
+                call.failed(error)
+                failure = error
+            wait = call.next_attempt(failure)
+
     async def acomplete(self, prompt: Prompt, **options: Any) -> Completion:
         """As :meth:`complete`, awaited."""
         call = self._call(prompt, options)
-        call.look_up()
-        await call.await_twin()
-        if call.recording is not None:
-            return call.replayed()
         try:
-            call.begin()
-            return call.answered(await call.provider.asend(call.request, call.transport))
+            call.look_up()
+            await call.await_twin()
+            if call.recording is not None:
+                return call.replayed()
+            return call.answered(await self._asend(call))
         except BaseException as error:
             call.failed(error)
             raise
         finally:
             call.release()
+
+    async def _asend(self, call: Call) -> AttrDict:
+        import asyncio  # 30 ms that a replay in plain Python does without
+
+        wait = call.first_attempt()
+        while True:
+            if wait:
+                await asyncio.sleep(wait)
+            call.begin()
+            one = call.candidate
+            try:
+                return await one.provider.asend(one.request, one.transport)
+            except LLMMagicError as error:
+                call.failed(error)
+                failure = error
+            wait = call.next_attempt(failure)
 
     def stream(self, prompt: Prompt, **options: Any) -> CompletionStream:
         """As :meth:`complete`, in pieces: iterate the chunks, then read ``.completion``."""
@@ -171,34 +204,62 @@ class Client:
     def _call(self, prompt: Prompt, options: dict[str, Any], *, stream: bool = False) -> Call:
         arguments = _Arguments(**options)
         settings = self.settings
-        provider, model = routing.resolve(settings.get("model", arguments.model))
         mode = settings.get("mode", arguments.mode)
-        secrets.register(f"{provider.upper()}_API_KEY", arguments.api_key)
-        request = Request(
-            provider=provider,
-            model=model,
-            messages=_messages(prompt, arguments.system),
-            parameters=arguments.parameters,
-            endpoint=routing.endpoint_identity(provider, arguments.api_base),
-            cache_seed=arguments.cache_seed,
-        )
+        messages = _messages(prompt, arguments.system)
+        timeout = settings.get("timeout", arguments.timeout)
+        own = Transport(arguments.api_key, arguments.api_base, timeout)
+        # A key and an address belong to the model they were given for, never to a fallback.
+        others = Transport(timeout=timeout)
+        asked = [(settings.get("model", arguments.model), own)]
+        asked += [(reference, others) for reference in arguments.fallbacks]
         return Call(
-            request=request,
-            transport=Transport(
-                api_key=arguments.api_key,
-                api_base=arguments.api_base,
-                timeout=settings.get("timeout", arguments.timeout),
-            ),
-            provider=catalog.provider(provider),
+            candidates=[
+                self._candidate(reference, transport, messages, arguments)
+                for reference, transport in asked
+            ],
             mode=mode,
             shelf=None if mode is Mode.DISABLED else self.shelf,
             ledger=self.history,
-            in_flight=self._in_flight,
             notebook=settings.workspace.notebook,
             stream=stream,
             sample=arguments.sample,
+            num_retries=arguments.num_retries,
             keep_text=settings.get("history_text"),
         )
+
+    def _candidate(
+        self,
+        reference: str | None,
+        transport: Transport,
+        messages: list[dict[str, Any]],
+        arguments: _Arguments,
+    ) -> Candidate:
+        try:
+            provider, model = routing.resolve(reference, self.settings)
+            adapter = catalog.provider(provider)
+        except ModelNameError as error:
+            if not arguments.fallbacks:
+                raise
+            # One unknown name must not end the call: it fails when its turn comes.
+            provider, model, adapter = "unknown", str(reference), Unreachable(error)
+        else:
+            # A key that was set since the start must not reach the key or the ledger either.
+            secrets.register(f"{provider.upper()}_API_KEY", transport.api_key)
+            for variable in catalog.entry(provider).key_variables:
+                secrets.register(variable, os.environ.get(variable))
+        request = Request(
+            provider=provider,
+            model=model,
+            messages=messages,
+            parameters=arguments.parameters,
+            endpoint=(
+                routing.endpoint_identity(provider, transport.api_base)
+                if transport.api_base
+                else None
+            ),
+            cache_seed=arguments.cache_seed,
+        )
+        return Candidate(request, transport, adapter)
 
     def close(self) -> None:
         """Close the recordings' store; the next call opens it again."""
@@ -219,6 +280,8 @@ class _Arguments:
         mode: str | Mode | None = None,
         sample: int | None = None,
         cache_seed: int | str | None = None,
+        num_retries: int = 0,
+        fallbacks: Sequence[str] | None = None,
         timeout: float | None = None,
         api_key: str | None = None,
         api_base: str | None = None,
@@ -226,6 +289,10 @@ class _Arguments:
     ) -> None:
         if sample is not None and (not isinstance(sample, int) or sample < 0):
             raise ParameterError(f"sample={sample!r}: it counts answers from 0")
+        if not isinstance(num_retries, int) or num_retries < 0:
+            raise ParameterError(f"num_retries={num_retries!r}: a number from 0")
+        if isinstance(fallbacks, str):
+            raise ParameterError(f"fallbacks={fallbacks!r}: a list of models, not one text")
         for name in parameters:
             if name in _NOT_PARAMETERS:
                 raise ParameterError(f"{name}= is not a parameter: {_NOT_PARAMETERS[name]}")
@@ -234,6 +301,8 @@ class _Arguments:
         self.mode = mode
         self.sample = sample
         self.cache_seed = cache_seed
+        self.num_retries = num_retries
+        self.fallbacks = list(fallbacks or ())
         self.timeout = timeout
         self.api_key = api_key
         self.api_base = api_base

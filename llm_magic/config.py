@@ -120,7 +120,9 @@ class Settings:
         self._project: dict[str, Any] | None = None
         self._project_file: Path | None = None
         self.session: dict[str, Any] = {}
+        self._aliases: dict[str, str] = {}
         self.notebook_hint: str | None = None
+        self._workspace: tuple[Any, Workspace] | None = None
         self._imposed = self._environ.get("LLM_MAGIC_MODE", "").strip() or None
 
     def get(self, name: str, argument: Any = None) -> Any:
@@ -186,6 +188,43 @@ class Settings:
             raise ConfigError(f"{origin}: {name} = {value!r}: {error}") from None
 
     @property
+    def project_file(self) -> Path | None:
+        """The pyproject.toml that counts, if there is one."""
+        return self._project_file if self.project is not None else None
+
+    @property
+    def providers(self) -> Mapping[str, Mapping[str, str]]:
+        """Providers that the project file names: ``[tool.llm_magic.providers.NAME]``."""
+        found: Mapping[str, Mapping[str, str]] = self.project.get("providers", {})
+        return found
+
+    @property
+    def aliases(self) -> Mapping[str, str]:
+        """The user's own words for models: those of the project file, and of this session."""
+        project = self.project.get("aliases", {})
+        return {**{name.lower(): model for name, model in project.items()}, **self._aliases}
+
+    def alias(self, name: str, reference: str) -> None:
+        """Let a word stand for a model for the rest of this session.
+
+        >>> settings = Settings(environ={})
+        >>> settings.alias("fast", "openai/gpt-5-mini")
+        >>> settings.aliases["fast"]
+        'openai/gpt-5-mini'
+
+        Raises
+        ------
+        ConfigError
+            For a name that could not be told from a reference, or nothing to stand for.
+        """
+        _check_aliases({name: reference}, "alias")
+        self._aliases[name.strip().lower()] = reference.strip()
+
+    def alias_origin(self, name: str) -> str:
+        """Where an alias comes from."""
+        return "%llm alias" if name.lower() in self._aliases else str(self.project_file)
+
+    @property
     def project(self) -> Mapping[str, Any]:
         """``[tool.llm_magic]`` of the nearest pyproject.toml; empty when there is none."""
         if self._project is None:
@@ -202,17 +241,33 @@ class Settings:
             except (OSError, ValueError) as error:
                 raise ConfigError(f"{path}: {error}") from None
             self._project_file = path
-            found = table.get("tool", {}).get("llm_magic", {})
-            if unknown := set(found) - set(OPTIONS):
+            tools = table.get("tool", {})
+            found = tools.get("llm_magic", {}) if isinstance(tools, dict) else {}
+            if not isinstance(found, dict):
+                raise ConfigError(f"{path}: [tool.llm_magic] is not a table")
+            known = {*OPTIONS, *_TABLES}
+            if unknown := set(found) - known:
                 name = min(unknown)
-                hint = did_you_mean(name, OPTIONS)
+                hint = did_you_mean(name, known)
                 raise ConfigError(f"{path}: [tool.llm_magic] has no setting {name!r}; {hint}")
+            for name, check in _TABLES.items():
+                check(found.get(name, {}), f"{path}: [tool.llm_magic.{name}]")
             return dict(found)
         return {}
 
     @property
     def workspace(self) -> Workspace:
         """The folder to work in and the notebook that is running, if it is known."""
+        told = (
+            self._environ.get("LLM_MAGIC_NOTEBOOK", ""),
+            self.notebook_hint,
+            self._environ.get("JPY_SESSION_NAME", ""),
+        )
+        if self._workspace is None or self._workspace[0] != told:
+            self._workspace = told, self._find_workspace()
+        return self._workspace[1]
+
+    def _find_workspace(self) -> Workspace:
         notebook = self._notebook()
         if self._folder is not None:
             folder = self._folder
@@ -233,6 +288,44 @@ class Settings:
         if session.suffix == ".ipynb" and session.parent.resolve() == self._start.resolve():
             return session
         return None
+
+
+def _check_providers(found: Any, where: str) -> None:
+    if not isinstance(found, dict) or not all(isinstance(row, dict) for row in found.values()):
+        raise ConfigError(f"{where} holds a table for each provider: {where[:-1]}.NAME]")
+    for name, row in found.items():
+        place = f"{where[:-1]}.{name}]"
+        for field, value in row.items():
+            if field not in _PROVIDER_FIELDS:
+                raise ConfigError(
+                    f"{place} has no {field!r}; {did_you_mean(field, _PROVIDER_FIELDS)}"
+                )
+            if not isinstance(value, str) or not value.strip():
+                raise ConfigError(f"{place} {field} = {value!r}: it takes text")
+        if "base_url" not in row:
+            raise ConfigError(f"{place} has no base_url, the address of the API")
+
+
+def _check_aliases(found: Any, where: str) -> None:
+    if not isinstance(found, dict):
+        raise ConfigError(f"{where} holds lines like fast = 'provider/model'")
+    for name, reference in found.items():
+        if not re.fullmatch(r"[^\s/=]+", name.strip()):
+            raise ConfigError(f"{where} {name!r}: an alias is one word without a slash")
+        if not isinstance(reference, str) or not reference.strip():
+            raise ConfigError(f"{where} {name} = {reference!r}: it takes provider/model")
+    words = [name.lower() for name in found]
+    if twice := {word for word in words if words.count(word) > 1}:
+        raise ConfigError(f"{where} has {min(twice)} twice; capital letters make no difference")
+
+
+_PROVIDER_FIELDS = ("base_url", "dialect", "key_variable")
+
+# What stands in [tool.llm_magic] beside the settings.
+_TABLES: Mapping[str, Callable[[Any, str], None]] = {
+    "aliases": _check_aliases,
+    "providers": _check_providers,
+}
 
 
 def _option(name: str) -> Option:

@@ -10,6 +10,7 @@
     ├── ConfigError              (ValueError)               a setting that cannot be used
     ├── ParameterError           (ValueError, TypeError)    a parameter or message we cannot send
     ├── TemplateError            (ValueError)               a {{ placeholder }} that has no value
+    ├── SchemaError              (ValueError)               an answer that does not fit its schema
     ├── CassetteError            (ValueError)               a cassette that cannot be read
     ├── StoreError               (RuntimeError)             the working store cannot be used
     │   ├── UnsafeStoreError                                a row or setting that is not ours
@@ -35,7 +36,7 @@ to do about it; it never holds a key or a header.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 __all__ = [
@@ -54,12 +55,14 @@ __all__ = [
     "NotFoundError",
     "OverloadedError",
     "ParameterError",
+    "ParameterWarning",
     "PermissionDeniedError",
     "ProviderError",
     "QuotaError",
     "RateLimitError",
     "ReplayMissError",
     "RequestTimeoutError",
+    "SchemaError",
     "ServerError",
     "StoreError",
     "TemplateError",
@@ -68,7 +71,15 @@ __all__ = [
 
 
 class LLMMagicError(Exception):
-    """The base of every error of this package."""
+    """The base of every error of this package.
+
+    Attributes
+    ----------
+    attempts : sequence of dict
+        Every request that was sent before this was raised, with its error.
+    """
+
+    attempts: Sequence[Mapping[str, Any]] = ()
 
     def __str__(self) -> str:
         # KeyError prints the repr of its message: quotes and backslashes around a sentence.
@@ -112,8 +123,24 @@ class ParameterError(LLMMagicError, ValueError, TypeError):
     """A parameter or message that cannot be sent as it is."""
 
 
+class ParameterWarning(UserWarning):
+    """A parameter that this provider cannot take, and that was not sent."""
+
+
 class TemplateError(LLMMagicError, ValueError):
     """A placeholder in a prompt that cannot be filled."""
+
+
+class SchemaError(LLMMagicError, ValueError):
+    """An answer that is not the data that its schema asked for.
+
+    Attributes
+    ----------
+    completion : Completion or None
+        The answer, which was paid for and is stored.
+    """
+
+    completion: Any = None
 
 
 class CassetteError(LLMMagicError, ValueError):
@@ -163,7 +190,8 @@ class ProviderError(LLMMagicError, RuntimeError):
         partial: str = "",
         billed: bool | None = False,
     ) -> None:
-        super().__init__(message)
+        # Not super(): an error may be the SDK's class as well, which wants its response object.
+        Exception.__init__(self, message)
         self.provider = provider
         self.model = model
         self.status = status
@@ -171,7 +199,11 @@ class ProviderError(LLMMagicError, RuntimeError):
         self.retry_after = retry_after
         self.partial = partial
         self.billed = billed
-        self.attempts: list[Any] = []
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A class that was put together for an SDK does not exist in the process that unpickles.
+        ours = next(cls for cls in type(self).__mro__ if globals().get(cls.__name__) is cls)
+        return ours, (str(self),), self.__dict__
 
 
 class BadRequestError(ProviderError, ValueError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 
-__all__ = ["count", "table", "usd"]
+__all__ = ["count", "duration", "table", "usd"]
 
 
 def usd(amount: Decimal | None) -> str:
@@ -43,6 +43,15 @@ def count(number: int | None) -> str:
     ('1,204', '?')
     """
     return "?" if number is None else f"{number:,}"
+
+
+def duration(milliseconds: float) -> str:
+    """A time span as people read it.
+
+    >>> duration(26.4), duration(1834)
+    ('26 ms', '1.8 s')
+    """
+    return f"{milliseconds:.0f} ms" if milliseconds < 100 else f"{milliseconds / 1000:.1f} s"
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -62,6 +62,8 @@ COLUMNS: Mapping[str, str] = {
     "run": "str",
     "key": "str",
     "ordinal": "Int64",
+    "call": "str",
+    "attempt": "Int64",
     "stream": "boolean",
     "latency_ms": "Float64",
     "first_token_ms": "Float64",
@@ -194,12 +196,19 @@ class History:
             assert self.path is not None
             stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
             aside = self.path.with_name(f"history.damaged-{stamp}.db")
-            self.path.rename(aside)
+            # With its log: the newest rows are there, and SQLite would empty it for a new file.
+            for ending in ("", "-wal", "-shm", "-journal"):
+                part = self.path.with_name(self.path.name + ending)
+                if part.exists():
+                    part.rename(aside.with_name(aside.name + ending))
             message = f"{error}. It was moved to {aside.name}; a new ledger was begun"
             warnings.warn(message, RuntimeWarning, stacklevel=4)
             connection = connect(self.path)
         try:
             _migrate(connection, self.path)
+        except sqlite3.Error as error:
+            connection.close()
+            raise StoreError(f"the ledger {self.path}: {error}") from None
         except BaseException:
             connection.close()
             raise
@@ -230,12 +239,16 @@ class History:
         return self.record(**fields)
 
     def finish(self, call: str, **fields: Any) -> None:
-        """Complete the row of a live call; only a pending row is changed."""
+        """Complete the row of a live call, once.
+
+        A row that another process took for forgotten (``unknown``) is completed too: processes in
+        other containers cannot see each other.
+        """
         values = _row(fields)
         changes = ", ".join(f"{name} = ?" for name in values)
         with self._database() as database:
             database.execute(
-                f"UPDATE calls SET {changes} WHERE id = ? AND status = 'pending'",
+                f"UPDATE calls SET {changes} WHERE id = ? AND status IN ('pending', 'unknown')",
                 (*values.values(), call),
             )
 
@@ -379,9 +392,12 @@ def _row(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _cell(value: Any) -> Any:
+    if value is None or type(value) in (int, float, bool):
+        return value
     if isinstance(value, str):
+        value = redact(value)
         # Half a surrogate pair cannot be stored as UTF-8.
-        return redact(value).encode("utf-8", "replace").decode()
+        return value if value.isascii() else value.encode("utf-8", "replace").decode()
     if isinstance(value, Decimal):
         return decimal_text(value)
     if isinstance(value, datetime):

@@ -22,6 +22,7 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from llm_magic import secrets
@@ -30,7 +31,7 @@ from llm_magic.exceptions import ReplayMissError
 from llm_magic.recordings import Recording
 from llm_magic.types import Mode, Request
 
-__all__ = ["PLANS", "InFlight", "Plan", "Run", "begin_run", "current_run", "end_run", "look_up"]
+__all__ = ["PLANS", "Plan", "Run", "begin_run", "current_run", "end_run", "in_flight", "look_up"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +165,7 @@ class Found:
 
 
 def look_up(
-    shelf: Shelf, key: str, ordinal: int, notebook: str | None, *, exact: bool
+    shelf: Shelf, key: str, ordinal: int, notebook: str | None, *, exact: bool, stream: bool
 ) -> Found | None:
     """The answer to the ``ordinal``-th identical call.
 
@@ -175,14 +176,13 @@ def look_up(
     ----------
     exact : bool
         No stand-in: the caller asked for this sample.
+    stream : bool
+        A stream that was closed early will do.
     """
-    recording = shelf.find(key, ordinal, notebook)
-    if recording is not None:
-        return Found(recording)
-    if ordinal and not exact:
-        first = shelf.find(key, 0, notebook)
-        if first is not None:
-            return Found(first, stands_in=True)
+    for number in (ordinal,) if exact or not ordinal else (ordinal, 0):
+        recording = shelf.find(key, number, notebook)
+        if recording is not None and (stream or not recording.closed):
+            return Found(recording, stands_in=number != ordinal)
     return None
 
 
@@ -200,34 +200,52 @@ def miss(request: Request, key: str, ordinal: int, place: str) -> ReplayMissErro
 
 
 class InFlight:
-    """Calls that are under way, so that an identical one waits for their answer.
+    """Calls that are under way in this process, so that an identical one waits for their answer.
 
     Only threads and tasks that can be overtaken wait: the thread that runs the first call itself
     would wait for ever.
     """
 
     def __init__(self) -> None:
-        self._calls: dict[tuple[str, int], tuple[Future[None], int]] = {}
+        self._calls: dict[Place, tuple[Future[None], Owner]] = {}
         self._lock = threading.Lock()
 
-    def claim(self, key: str, ordinal: int) -> Future[None] | None:
-        """None when the call is ours to make; else what ends when the other one has ended."""
+    def claim(self, place: Place, task: object = None) -> Future[None] | None:
+        """None when the call is ours to make; else what ends when the other one has ended.
+
+        Parameters
+        ----------
+        task : asyncio.Task, optional
+            The task that will await the answer.
+        """
         with self._lock:
-            found = self._calls.get((key, ordinal))
+            found = self._calls.get(place)
             if found is None:
-                self._calls[key, ordinal] = (Future(), threading.get_ident())
+                self._calls[place] = (Future(), (threading.get_ident(), task))
                 return None
             return found[0]
 
-    def runs_here(self, key: str, ordinal: int) -> bool:
-        """Whether the call under way belongs to this very thread."""
-        with self._lock:
-            found = self._calls.get((key, ordinal))
-            return found is not None and found[1] == threading.get_ident()
+    def runs_here(self, place: Place, task: object = None) -> bool:
+        """Whether only the caller could go on with the call under way: its thread, its task.
 
-    def end(self, key: str, ordinal: int) -> None:
+        Other tasks of the thread go on while one awaits, but not while the thread itself waits.
+        """
+        with self._lock:
+            _, owner = self._calls.get(place, (None, (0, None)))
+        thread, other = owner
+        return thread == threading.get_ident() and (task is None or other in (None, task))
+
+    def end(self, place: Place) -> None:
         """The call has ended, well or not; whoever waits looks again."""
         with self._lock:
-            future, _ = self._calls.pop((key, ordinal), (None, 0))
+            future, _ = self._calls.pop(place, (None, None))
         if future is not None:
             future.set_result(None)
+
+
+# Folder, key and ordinal of an answer.
+Place = tuple[Path, str, int]
+# Thread that makes a call, and the task in it where the call is awaited.
+Owner = tuple[int, object]
+
+in_flight = InFlight()

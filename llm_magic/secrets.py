@@ -6,6 +6,7 @@ merely looks like a key is an answer, and answers are byte-identical.
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 
@@ -21,9 +22,14 @@ _known: dict[str, str] = {}
 
 def register(name: str, value: str | None) -> None:
     """Remember a key value under the name that will stand in for it."""
+    global _known
     if value and len(value) >= _SHORTEST and value not in _known:
         with _lock:
-            _known[value] = name
+            # Also as it stands inside JSON text, where quotes and backslashes are escaped.
+            found = {**_known, value: name, json.dumps(value)[1:-1]: name}
+            # Longest first, because one value may begin with another; swapped at once, because
+            # other threads are redacting.
+            _known = dict(sorted(found.items(), key=lambda item: -len(item[0])))
 
 
 def refresh() -> None:
@@ -45,6 +51,8 @@ def redact(text: str) -> str:
     >>> redact("Authorization: Bearer demo-key-0123456789")
     'Authorization: Bearer {{secret:DEMO_API_KEY}}'
     """
+    if not _known:
+        return text
     for value, name in list(_known.items()):
         if value in text:
             text = text.replace(value, "{{secret:" + name + "}}")

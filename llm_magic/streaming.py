@@ -6,10 +6,13 @@ early is stored as closed, and replays only as a stream; an interrupted or broke
 
 from __future__ import annotations
 
+import time
+from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from types import TracebackType
 from typing import Self
 
+from llm_magic.exceptions import LLMMagicError
 from llm_magic.pipeline import Call
 from llm_magic.providers.assembly import Assembly, pieces
 from llm_magic.types import Chunk, Completion
@@ -23,8 +26,11 @@ class _Stream:
     def __init__(self, call: Call) -> None:
         self._call = call
         self._assembly = Assembly()
+        # What came before the first token, while another model could still take over.
+        self._early: deque[Chunk] = deque()
         self._done = False
         self._began = False
+        self._opened = False
 
     @property
     def completion(self) -> Completion:
@@ -87,6 +93,16 @@ class _Stream:
             self._call.release()
 
 
+def _has_token(chunk: Chunk) -> bool:
+    """Whether the chunk holds anything of the answer: text, reasoning, a tool call."""
+    return any(
+        value
+        for choice in chunk["choices"]
+        for name, value in choice["delta"].items()
+        if name != "role"
+    )
+
+
 class CompletionStream(_Stream):
     """An iterator of chunks, and a context manager that closes the connection.
 
@@ -101,7 +117,7 @@ class CompletionStream(_Stream):
 
     def __init__(self, call: Call) -> None:
         super().__init__(call)
-        self._chunks: Iterator[Chunk] | None = None
+        self._chunks: Iterator[Chunk] = iter(())
 
     def __iter__(self) -> Self:
         return self
@@ -110,9 +126,10 @@ class CompletionStream(_Stream):
         if self._done:
             raise StopIteration
         try:
-            if self._chunks is None:
-                self._chunks = self._open()
-            chunk = next(self._chunks)
+            if not self._opened:
+                self._opened = True
+                self._open()
+            chunk = self._early.popleft() if self._early else next(self._chunks)
             self._seen(chunk)
         except StopIteration:
             self._finish()
@@ -123,14 +140,32 @@ class CompletionStream(_Stream):
             raise
         return chunk
 
-    def _open(self) -> Iterator[Chunk]:
+    def _open(self) -> None:
+        """Find the recording, or ask until a first token comes."""
         call = self._call
         call.wait_for_twin()
         if call.recording is not None:
-            return pieces(call.recording.response)
-        call.begin()
-        self._began = True
-        return call.provider.stream(call.request, call.transport)
+            self._chunks = pieces(call.recording.response)
+            return
+        wait = call.first_attempt()
+        while True:
+            if wait:
+                time.sleep(wait)
+            call.begin()
+            self._began = True
+            one = call.candidate
+            try:
+                self._chunks = one.provider.stream(one.request, one.transport)
+                for chunk in self._chunks:
+                    self._early.append(chunk)
+                    if _has_token(chunk):
+                        break
+                return
+            except LLMMagicError as error:
+                call.failed(error)
+                failure = error
+            self._early.clear()
+            wait = call.next_attempt(failure)
 
     def _close_connection(self) -> None:
         close = getattr(self._chunks, "close", None)
@@ -169,7 +204,7 @@ class AsyncCompletionStream(_Stream):
 
     def __init__(self, call: Call) -> None:
         super().__init__(call)
-        self._chunks: AsyncIterator[Chunk] | None = None
+        self._chunks: AsyncIterator[Chunk] = _awaitable(iter(()))
 
     def __aiter__(self) -> Self:
         return self
@@ -178,9 +213,10 @@ class AsyncCompletionStream(_Stream):
         if self._done:
             raise StopAsyncIteration
         try:
-            if self._chunks is None:
-                self._chunks = await self._open()
-            chunk = await anext(self._chunks)
+            if not self._opened:
+                self._opened = True
+                await self._open()
+            chunk = self._early.popleft() if self._early else await anext(self._chunks)
             self._seen(chunk)
         except StopAsyncIteration:
             self._finish()
@@ -191,14 +227,34 @@ class AsyncCompletionStream(_Stream):
             raise
         return chunk
 
-    async def _open(self) -> AsyncIterator[Chunk]:
+    async def _open(self) -> None:
+        """As the sync stream's, awaited."""
+        import asyncio
+
         call = self._call
         await call.await_twin()
         if call.recording is not None:
-            return _awaitable(pieces(call.recording.response))
-        call.begin()
-        self._began = True
-        return call.provider.astream(call.request, call.transport)
+            self._chunks = _awaitable(pieces(call.recording.response))
+            return
+        wait = call.first_attempt()
+        while True:
+            if wait:
+                await asyncio.sleep(wait)
+            call.begin()
+            self._began = True
+            one = call.candidate
+            try:
+                self._chunks = one.provider.astream(one.request, one.transport)
+                async for chunk in self._chunks:
+                    self._early.append(chunk)
+                    if _has_token(chunk):
+                        break
+                return
+            except LLMMagicError as error:
+                call.failed(error)
+                failure = error
+            self._early.clear()
+            wait = call.next_attempt(failure)
 
     async def _close_connection(self) -> None:
         close = getattr(self._chunks, "aclose", None)

@@ -146,15 +146,18 @@ def plain(value: Any, where: str = "value") -> Any:
     ParameterError
         For anything that has no JSON form; the message says where it stands.
     """
-    if value is None or isinstance(value, (str, bool)):
+    if value is None or isinstance(value, bool):
         return value
+    if isinstance(value, str):
+        # enum.StrEnum, numpy.str_ and their like, as the text they equal.
+        return value if type(value) is str else str.__str__(value)
     if isinstance(value, (int, float)):
         return value if type(value) in (int, float) else _number(value)
     if isinstance(value, Mapping):
         for name in value:
             if not isinstance(name, str):
                 raise ParameterError(f"{where}: the key {name!r} is not a string")
-        return {name: plain(item, f"{where}.{name}") for name, item in value.items()}
+        return {str.__str__(name): plain(item, f"{where}.{name}") for name, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain(item, f"{where}[{index}]") for index, item in enumerate(value)]
     if hasattr(value, "item") and getattr(value, "shape", None) == ():
@@ -251,7 +254,7 @@ class Transport:
     timeout: float = 120.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Usage:
     """Tokens of one call in disjoint buckets.
 
@@ -285,6 +288,10 @@ class Usage:
         """All tokens, in and out."""
         return self.input_tokens + self.output_tokens
 
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{name}={count}" for name, count in self.to_dict().items())
+        return f"Usage({counts})"
+
     def to_dict(self) -> dict[str, int]:
         """The buckets that are not empty."""
         return {name: count for name, count in dataclasses.asdict(self).items() if count}
@@ -299,26 +306,36 @@ class Usage:
 
         Source: https://platform.openai.com/docs/api-reference/chat/object
         """
-        if not usage or usage.get("prompt_tokens") is None:
+        if not isinstance(usage, Mapping) or not isinstance(usage.get("prompt_tokens"), int):
             return None
-        inside = usage.get("prompt_tokens_details") or {}
-        outside = usage.get("completion_tokens_details") or {}
-        prompt = int(usage["prompt_tokens"])
+        inside = _mapping(usage.get("prompt_tokens_details"))
+        outside = _mapping(usage.get("completion_tokens_details"))
+        prompt = _tokens(usage["prompt_tokens"])
 
         # A server that reports more parts than the whole is wrong about the parts.
         left = prompt
         parts = {}
         for bucket, name in _PROMPT_PARTS.items():
-            parts[bucket] = min(int(inside.get(name) or 0), left)
+            parts[bucket] = min(_tokens(inside.get(name)), left)
             left -= parts[bucket]
-        output = int(usage.get("completion_tokens") or 0)
+        output = _tokens(usage.get("completion_tokens"))
+        reasoning = min(_tokens(outside.get("reasoning_tokens")), output)
         return cls(
             uncached_input_tokens=left,
             **parts,
             output_tokens=output,
-            reasoning_tokens=min(int(outside.get("reasoning_tokens") or 0), output),
-            output_audio_tokens=min(int(outside.get("audio_tokens") or 0), output),
+            reasoning_tokens=reasoning,
+            output_audio_tokens=min(_tokens(outside.get("audio_tokens")), output - reasoning),
         )
+
+
+def _tokens(count: Any) -> int:
+    # What a server reports comes after the answer was paid for: odd counts must not raise.
+    return count if isinstance(count, int) and count > 0 else 0
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
 
 
 _PROMPT_PARTS = {

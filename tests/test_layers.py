@@ -1,4 +1,4 @@
-"""Imports go down, never up or ahead in the row: CONTRIBUTING shows the picture this table draws."""
+"""Imports go down, never up or ahead in the row: CONTRIBUTING shows the picture of this table."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ROOT = Path(llm_magic.__file__).parent
 # seat, and has a row of its own below when its modules have an order.
 ROWS = [
     ["exceptions", "types", "config", "formats", "testing"],
-    ["secrets", "storage", "templates", "media", "pricing", "providers"],
+    ["secrets", "storage", "templates", "media", "tools", "schemas", "pricing", "providers"],
     [
         "recordings",
         "cassette",
@@ -24,7 +24,9 @@ ROWS = [
         "budget",
         "registry",
         "routing",
+        "modelinfo",
         "failover",
+        "limits",
     ],
     ["pipeline", "streaming", "client"],
     ["batch", "tuning", "attach", "doctor", "verify", "importers"],
@@ -35,6 +37,7 @@ PACKAGES = {
     "storage": ["folders", "database", "preflight", "store", "__init__"],
     "providers": [
         "base",
+        "choices",
         "catalog",
         "sse",
         "assembly",
@@ -44,6 +47,7 @@ PACKAGES = {
         "sdk",
         "openai",
         "anthropic",
+        "bedrock",
         "schema",
         "echo",
         "__init__",

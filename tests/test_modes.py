@@ -123,7 +123,7 @@ def test_replay_imports_no_sdk_and_opens_no_socket(server: FakeServer, run_pytho
         "socket.socket.__init__ = refuse\n"
         "import llm_magic\n"
         f"print(llm_magic.complete('Why?', model={MODEL!r}, mode='REPLAY').text)\n"
-        "print([name for name in ('openai', 'anthropic', 'genai_prices') if name in sys.modules])\n",
+        "print([name for name in ('openai', 'anthropic', 'pandas') if name in sys.modules])\n",
         env=environment,
     )
 

@@ -36,7 +36,8 @@ class CellRuns:
             self._loading = None
         # VS Code tells the notebook in a variable, which is there before the first cell runs.
         hint = self._shell.user_ns.get("__vsc_ipynb_file__")
-        config.default().notebook_hint = hint if isinstance(hint, str) else None
+        if isinstance(hint, str):
+            config.default().notebook_hint = hint
         identity = getattr(info, "cell_id", None) or ""
         cell = {"line": _first_line(info.raw_cell or "")}
         if identity:
@@ -44,10 +45,16 @@ class CellRuns:
         self._runs.append(replay.begin_run(identity, cell=cell))
 
     def _end(self, result: Any) -> None:
+        info = getattr(result, "info", None)
+        if info is not None and not (info.raw_cell or "").strip():
+            # IPython tells the end of an empty cell, but not its beginning.
+            return
+        # ipykernel has no result of a cell whose await was interrupted.
+        ok = bool(getattr(result, "success", False))
         if self._runs:
-            replay.end_run(self._runs.pop(), ok=bool(result.success))
+            replay.end_run(self._runs.pop(), ok=ok)
         elif self._loading is not None:
-            replay.end_run(self._loading, ok=bool(result.success))
+            replay.end_run(self._loading, ok=ok)
             self._loading = None
 
     def close(self) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from IPython.core.error import UsageError
 
-from llm_magic import client, config, history
+from llm_magic import client, config, history, routing
 from llm_magic.config import OPTIONS
 from llm_magic.exceptions import did_you_mean
 from llm_magic.formats import count, usd
@@ -37,22 +37,54 @@ def mode(words: Sequence[str]) -> str:
     return f"mode: {settings.get('mode')} ({settings.origin('mode')})"
 
 
-def models(words: Sequence[str]) -> Table:
-    """``%llm models``: the providers, how to name their models, whether their key is set."""
-    _none(words, "models")
+def models(words: Sequence[str]) -> Any:
+    """``%llm models``: the providers, how to name their models, whether their key is set.
+
+    ``%llm models TEXT``: the models with that text in their name, as a DataFrame.
+    """
+    if words:
+        from llm_magic import modelinfo  # pandas, and what fetches lists: only for this
+
+        return modelinfo.models(_one(words, "models TEXT"))
+    routing.learn_providers(config.default())
     rows = []
     for name, row in catalog.ENTRIES.items():
-        key = "not needed" if not row.key_variables else "not set"
-        if any(os.environ.get(variable) for variable in row.key_variables):
-            key = "set"
-        rows.append((f"{name}/MODEL", key, " or ".join(row.key_variables), _address(row)))
+        key = "set" if catalog.has_key(row) else "not needed" if row.keyless else "not set"
+        variables = " or ".join((*row.key_variables, *row.credential_variables))
+        rows.append((f"{name}/MODEL", key, variables, _address(row)))
     default = config.default().get("model") or "none (%llm config model=provider/model)"
     return Table(["model", "key", "variable", "address"], rows, f"default model: {default}")
 
 
 def _address(row: catalog.Entry) -> str:
     moved = os.environ.get(row.base_url_variable, "") if row.base_url_variable else ""
-    return moved or row.base_url or "in this process"
+    if not moved and not row.base_url:
+        return row.base_url_variable or "in this process"
+    # Without user info and query, which may hold a password.
+    return routing.bare_url(moved) if moved else row.base_url
+
+
+def alias(words: Sequence[str]) -> Table | str:
+    """``%llm alias``: your words for models; ``%llm alias NAME=MODEL``: one more, this session."""
+    settings = config.default()
+    if not words:
+        rows = [
+            (name, reference, settings.alias_origin(name))
+            for name, reference in sorted(settings.aliases.items())
+        ]
+        return Table(
+            ["alias", "model", "from"], rows, "" if rows else "none: %llm alias NAME=MODEL"
+        )
+    told = []
+    for word in words:
+        name, equals, reference = word.partition("=")
+        if not equals or not reference:
+            raise UsageError(f"%llm alias {word}: write {name}=provider/model")
+        # Another alias is followed now, so that none ever stands for one.
+        model = "/".join(routing.resolve(reference))
+        settings.alias(name, model)
+        told.append(f"{name}: {model}")
+    return "\n".join(told)
 
 
 def cost(words: Sequence[str]) -> Table:
@@ -80,7 +112,7 @@ _SHOWN = ["started", "model", "source", "status", "input_tokens", "output_tokens
 def calls(words: Sequence[str]) -> Any:
     """``%llm history``: the newest 20 calls as a DataFrame; ``%llm history 100``: 100 of them."""
     text = _one(words, "history NUMBER") if words else "20"
-    if not text.isdigit():
+    if not text.isdecimal():
         raise UsageError(f"%llm history {text}: how many calls? write a number")
     frame = history.default().to_pandas()
     return frame.tail(int(text))[[*_SHOWN, "prompt", "answer"]]
@@ -167,11 +199,12 @@ def configure(words: Sequence[str]) -> Table | str:
         name, equals, value = word.partition("=")
         if not equals:
             raise UsageError(f"%llm config {word}: write {word}=VALUE")
-        told.append(f"{name}: {settings.set(name, value)}")
+        told.append(mode([value]) if name == "mode" else f"{name}: {settings.set(name, value)}")
     return "\n".join(told)
 
 
 COMMANDS: dict[str, Callable[[Sequence[str]], Any]] = {
+    "alias": alias,
     "cassette": cassette,
     "config": configure,
     "cost": cost,

@@ -15,9 +15,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from IPython import get_ipython
-from IPython.display import display
+from IPython.display import DisplayHandle, display
 
-from llm_magic.formats import count, usd
+from llm_magic.formats import count, duration, usd
 from llm_magic.notebook import markdown
 from llm_magic.types import Completion
 
@@ -38,14 +38,20 @@ class AnswerText(str):
         The text.
     completion : Completion, optional
         The answer that it is the text of.
+    shown_as : str
+        Format in which it shows as the value of a cell; see :class:`Answer`.
     """
 
     completion: Completion | None
+    shown_as: str
 
-    def __new__(cls, text: str, completion: Completion | None = None) -> AnswerText:
+    def __new__(
+        cls, text: str, completion: Completion | None = None, shown_as: str = "md"
+    ) -> AnswerText:
         """A str with the completion beside it."""
         answer = super().__new__(cls, text)
         answer.completion = completion
+        answer.shown_as = shown_as
         return answer
 
     @property
@@ -73,6 +79,11 @@ class AnswerText(str):
         """
         return _parse_json(self)
 
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        if self.completion is None:
+            return {"text/plain": repr(str(self))}
+        return Answer(str(self), format=self.shown_as, completion=self.completion).bundle()
+
     def __copy__(self) -> AnswerText:
         return self
 
@@ -99,7 +110,7 @@ def footer(completion: Completion) -> str:
     elif completion.latency_ms is None:
         parts.append("live")
     else:
-        parts.append(f"live {completion.latency_ms / 1000:.1f} s")
+        parts.append(f"live {duration(completion.latency_ms)}")
     line = " · ".join(_one_line(part) for part in parts if part)
     return "\n".join([line, *(f"note: {_one_line(note)}" for note in completion.notes)])
 
@@ -143,6 +154,10 @@ class Answer:
         return self.plain()
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        return self.bundle()
+
+    def bundle(self) -> dict[str, Any]:
+        """The answer in every form, by mime type; none for the format ``none``."""
         if self.format == "none":
             return {}
         bundle: dict[str, Any] = {"text/plain": self.plain(), "text/html": self.html()}
@@ -285,7 +300,9 @@ class LiveAnswer:
 
     def _update(self, answer: Answer) -> None:
         if self._handle is None:
-            self._handle = display(answer, display_id=True)
+            # Kept before it shows anything: an interrupt in between must not lose the display.
+            self._handle = DisplayHandle()
+            self._handle.display(answer)
         else:
             self._handle.update(answer)
 

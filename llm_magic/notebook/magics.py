@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import keyword
 import shlex
+import warnings
 from typing import Any
 
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class, no_var_expand
 from IPython.core.magic_arguments import argument, magic_arguments
 
-from llm_magic import client
-from llm_magic.exceptions import LLMMagicError
+from llm_magic import client, history
+from llm_magic.exceptions import LLMMagicError, ParameterWarning
 from llm_magic.notebook import commands, display, options
 from llm_magic.notebook.cell import CellRuns
 from llm_magic.notebook.display import AnswerText, LiveAnswer
 from llm_magic.notebook.questions import Question
+from llm_magic.secrets import redact
 from llm_magic.templates import expand
 from llm_magic.types import Completion, Mode
 
@@ -70,7 +73,7 @@ class CompleteMagics(Magics):
             raise
 
     def _complete(self, arguments: Any, prompt: str, *, in_line: bool) -> AnswerText | None:
-        if arguments.out is not None and not arguments.out.isidentifier():
+        if arguments.out is not None and not _is_name(arguments.out):
             raise UsageError(f"--out {arguments.out}: that is no name for a variable")
         if not arguments.raw and not in_line:
             prompt = expand(prompt, self.shell.user_ns)
@@ -83,7 +86,7 @@ class CompleteMagics(Magics):
             mode=Mode.CAPTURE if arguments.refresh else arguments.mode,
         )
         completion = _show(stream, "none" if in_line else arguments.format)
-        answer = AnswerText(completion.text, completion)
+        answer = AnswerText(completion.text, completion, arguments.format)
         if arguments.out is not None:
             # A format that is data gives data; an answer that is none is there all the same.
             value = _data(answer) if arguments.format == "json" else answer
@@ -93,11 +96,12 @@ class CompleteMagics(Magics):
     @no_var_expand
     @line_magic
     def llm(self, line: str) -> Any:
-        """Look and set: mode, models, cost, history, cassette, config, status.
+        """Look and set: mode, models, alias, cost, history, cassette, config, status.
 
         %llm status              mode, model, recordings and money at a glance
         %llm mode [MODE]         REPLAY, FALLBACK, CAPTURE or DISABLED
-        %llm models              providers, and whether their keys are set
+        %llm models [TEXT]       providers, and whether their keys are set; models with TEXT in them
+        %llm alias [NAME=MODEL]  your own words for models
         %llm cost                spent, saved, unknown
         %llm history [NUMBER]    the newest calls as a DataFrame
         %llm cassette [save]     the recordings that travel with the notebook
@@ -123,7 +127,9 @@ def _show(stream: Any, format: str) -> Completion:
     live = LiveAnswer(format)
     replayed = stream.source == "replay"
     try:
-        with stream:
+        with stream, warnings.catch_warnings():
+            # What was not sent stands in the footer.
+            warnings.simplefilter("ignore", ParameterWarning)
             for chunk in stream:
                 if not replayed and stream.source == "live":
                     live.add(chunk.text)
@@ -140,6 +146,10 @@ def _show(stream: Any, format: str) -> Completion:
     return stream.completion
 
 
+def _is_name(text: str) -> bool:
+    return text.isidentifier() and not keyword.iskeyword(text)
+
+
 def _data(answer: AnswerText) -> Any:
     try:
         return answer.json()
@@ -149,6 +159,9 @@ def _data(answer: AnswerText) -> Any:
 
 def _shorten(error: BaseException) -> None:
     """Let the error show as one line; it is raised all the same, so that the cell fails."""
+    if isinstance(error, LLMMagicError):
+        # A user's own {{ expression }} may fail with anything in its message.
+        error.args = (redact(str(error)), *error.args[1:])
     name, text = type(error).__name__, str(error)
     if isinstance(error, KeyboardInterrupt):
         text = "stopped; nothing of this answer was stored"
@@ -180,4 +193,6 @@ def unload(shell: Any) -> None:
         for name in names:
             shell.magics_manager.magics[kind].pop(name, None)
     shell.magics_manager.registry.pop(type(magics).__name__, None)
+    shell.configurables.remove(magics)
     client.close()
+    history.close()

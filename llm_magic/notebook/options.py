@@ -13,8 +13,9 @@ from llm_magic.exceptions import did_you_mean
 
 __all__ = ["parse_cell_line", "parse_line"]
 
-# One word of the line with the white space after it; quotes may hold spaces.
-_WORD = re.compile(r"""(?:[^\s"']|"(?:[^"\\]|\\.)*"|'[^']*')+\s*|\S+\s*""")
+# One word of the line with the white space after it; quotes may hold spaces. The second form is a
+# word whose quote is open.
+_WORD = re.compile(r"""(?:[^\s"'\\]|\\.|"(?:[^"\\]|\\.)*"|'[^']*')+(?!\S)\s*|\S+\s*""")
 
 
 def parse_cell_line(parser: argparse.ArgumentParser, line: str) -> argparse.Namespace:
@@ -39,15 +40,19 @@ def parse_line(parser: argparse.ArgumentParser, line: str) -> tuple[argparse.Nam
         word, rest = _next(rest)
         if word == "--":
             break
-        name, _, value = word.partition("=")
-        action = _action(parser, name)
-        words.append(word)
-        if not value:
-            for _ in range(_values(action)):
+        action, value = _option(parser, word)
+        if value is None:
+            values = []
+            for _ in range(_number_of_values(action)):
                 if not rest:
-                    raise UsageError(f"{name} needs a value: {_usage(action)}")
-                word, rest = _next(rest)
-                words.append(word)
+                    raise UsageError(f"{word} needs a value: {_usage(action)}")
+                value, rest = _next(rest)
+                values.append(value)
+            words += _joined(word, values)
+        elif _number_of_values(action) == 1:
+            words += _joined(action.option_strings[0], [value])
+        else:
+            raise UsageError(f"{_usage(action)} stands without {value!r}")
     if len(rest) > 1 and rest[0] == rest[-1] and rest[0] in "\"'" and rest[0] not in rest[1:-1]:
         rest = rest[1:-1]
     return parser.parse_args(words), rest
@@ -63,21 +68,31 @@ def _next(text: str) -> tuple[str, str]:
     return word, text[found.end() :]
 
 
-def _action(parser: argparse.ArgumentParser, name: str) -> argparse.Action:
+def _option(parser: argparse.ArgumentParser, word: str) -> tuple[argparse.Action, str | None]:
+    """The option that a word names, and the value in the same word: ``--name=value``, ``-T0``."""
     known: dict[str, argparse.Action] = parser._option_string_actions
-    if name not in known:
-        hint = did_you_mean(name, [option for option in known if option.startswith("--")])
-        raise UsageError(f"no option {name}; {hint}")
-    return known[name]
+    name, equals, value = word.partition("=")
+    if name in known:
+        return known[name], value if equals else None
+    if word[:2] in known:
+        return known[word[:2]], word[2:]
+    names = [option for option in known if option.startswith("--")]
+    begun = [option for option in names if option.startswith(name)]
+    raise UsageError(f"no option {name}; {did_you_mean(name, begun or names)}")
 
 
-def _values(action: argparse.Action) -> int:
+def _number_of_values(action: argparse.Action) -> int:
     if isinstance(action.nargs, int):
         return action.nargs
     return 1 if action.nargs is None else 0
 
 
+def _joined(name: str, values: list[str]) -> list[str]:
+    # On its own, a value such as "-x" would pass for an option.
+    return [f"{name}={values[0]}"] if len(values) == 1 else [name, *values]
+
+
 def _usage(action: argparse.Action) -> str:
-    value: Any = action.metavar or action.dest.upper()
+    value: Any = action.metavar or "|".join(action.choices or ()) or action.dest.upper()
     names = value if isinstance(value, tuple) else (value,)
-    return " ".join([action.option_strings[0], *names])
+    return " ".join([action.option_strings[0], *names[: _number_of_values(action)]])

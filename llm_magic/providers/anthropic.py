@@ -18,7 +18,7 @@ from llm_magic.providers.answers import Events, to_openai
 from llm_magic.providers.assembly import Assembly
 from llm_magic.providers.catalog import Entry
 from llm_magic.providers.reading import Reader
-from llm_magic.providers.sdk import Question, aexchange, connection, exchange
+from llm_magic.providers.sdk import Question, aexchange, connection, exchange, extra_body
 from llm_magic.types import AttrDict, Chunk, Request, Transport
 
 __all__ = ["AnthropicProvider"]
@@ -79,7 +79,11 @@ class AnthropicProvider:
             request=request,
             connection=replace(place, base_url=base_url),
             path="/v1/messages",
-            body={**conversion.to_anthropic(request), "stream": True},
+            body={
+                **conversion.to_anthropic(request),
+                **extra_body(request),
+                "stream": self._row.streams,
+            },
             timeout=transport.timeout,
             headers=conversion.headers(request),
         )

@@ -6,16 +6,17 @@ retry, store, price or log: those are the pipeline's work, once, for all provide
 
 from __future__ import annotations
 
+import sys
 import textwrap
 from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any, Protocol
 
 from llm_magic import exceptions
-from llm_magic.exceptions import ProviderError
+from llm_magic.exceptions import LLMMagicError, ProviderError
 from llm_magic.secrets import redact
 from llm_magic.types import AttrDict, Chunk, Request, Transport
 
-__all__ = ["Provider", "error_for_status", "provider_error"]
+__all__ = ["Provider", "Unreachable", "error_for_status", "provider_error"]
 
 
 class Provider(Protocol):
@@ -99,6 +100,7 @@ def error_for_status(
     request: Request,
     retry_after: float | None = None,
     partial: str = "",
+    error: Exception | None = None,
 ) -> ProviderError:
     """Our error for an error answer of a provider.
 
@@ -108,6 +110,8 @@ def error_for_status(
         HTTP status; None for an error object inside an answer of status 200.
     body : object
         The parsed body; OpenAI's ``{"error": {...}}`` and Anthropic's are understood.
+    error : Exception, optional
+        The SDK's exception for it, if there is one.
     """
     detail = body.get("error", body) if isinstance(body, Mapping) else body
     code = kind = None
@@ -130,11 +134,12 @@ def error_for_status(
     if {str(code), str(kind)} & _QUOTA_CODES or "credit balance is too low" in message:
         family = exceptions.QuotaError
     advice = _ADVICE.get(family)
-    return family(
+    return _made(
+        family,
         redact(f"{request.reference} answered {status}: {message}")
         + (f" ({advice})" if advice else ""),
-        provider=request.provider,
-        model=request.model,
+        request,
+        error,
         status=status,
         code=str(code or kind) if code or kind else None,
         retry_after=retry_after,
@@ -162,13 +167,15 @@ def provider_error(error: Exception, *, request: Request, partial: str = "") -> 
             request=request,
             retry_after=_seconds(headers.get("retry-after")),
             partial=partial,
+            error=error,
         )
     elif names & {"APITimeoutError", "TimeoutException", "TimeoutError"}:
         reached = type(error.__cause__ or error).__name__ not in ("ConnectTimeout", "PoolTimeout")
-        ours = exceptions.RequestTimeoutError(
+        ours = _made(
+            exceptions.RequestTimeoutError,
             f"{request.reference} did not answer in time; raise timeout=, or try again",
-            provider=request.provider,
-            model=request.model,
+            request,
+            error,
             partial=partial,
             billed=None if reached else False,
         )
@@ -176,25 +183,76 @@ def provider_error(error: Exception, *, request: Request, partial: str = "") -> 
         cause = error.__cause__ or error
         reason = redact(str(cause)) or type(cause).__name__
         connecting = any(cls.__name__ == "ConnectError" for cls in type(cause).__mro__)
-        ours = exceptions.ConnectionFailedError(
+        ours = _made(
+            exceptions.ConnectionFailedError,
             f"no connection to {request.reference}: {reason}; check the network and the base URL"
             if connecting
             else f"the connection to {request.reference} was lost: {reason}",
-            provider=request.provider,
-            model=request.model,
+            request,
+            error,
             partial=partial,
             billed=False if connecting else None,
         )
     else:
-        ours = ProviderError(
+        ours = _made(
+            ProviderError,
             redact(f"{request.reference} failed: {type(error).__name__}: {error}"),
-            provider=request.provider,
-            model=request.model,
+            request,
+            error,
             partial=partial,
             billed=None,
         )
     ours.__cause__ = _scrubbed(error)
     return ours
+
+
+# What the SDKs call the same failures, for those that reach us without an exception of theirs.
+_SDK_NAMES = {
+    "ConnectionFailedError": "APIConnectionError",
+    "OverloadedError": "InternalServerError",
+    "QuotaError": "RateLimitError",
+    "RequestTimeoutError": "APITimeoutError",
+    "ServerError": "InternalServerError",
+}
+
+
+def _made(
+    family: type[ProviderError],
+    message: str,
+    request: Request,
+    error: Exception | None,
+    **fields: Any,
+) -> ProviderError:
+    """An error of ours that is the SDK's as well, so that ``except openai.RateLimitError`` works.
+
+    It has the SDK's ``status_code``, ``message`` and ``body``, and no ``request`` or ``response``:
+    those hold the key.
+    """
+    sdk = sys.modules.get("anthropic" if request.provider == "anthropic" else "openai")
+    theirs: type[Exception] | None = None
+    if error is not None and type(error).__module__.partition(".")[0] in ("openai", "anthropic"):
+        theirs = type(error)
+    elif sdk is not None:
+        theirs = getattr(sdk, _SDK_NAMES.get(family.__name__, family.__name__), None)
+    cls = _joined(family, theirs) if theirs is not None else family
+    return cls(message, provider=request.provider, model=request.model, **fields)
+
+
+_joins: dict[tuple[type, type], type[ProviderError]] = {}
+
+
+def _joined(family: type[ProviderError], theirs: type[Exception]) -> type[ProviderError]:
+    if found := _joins.get((family, theirs)):
+        return found
+    about = {
+        "__module__": family.__module__,
+        "__doc__": family.__doc__,
+        "body": None,
+        "message": property(str),
+        "request_id": None,
+        "status_code": property(lambda error: error.status),
+    }
+    return _joins.setdefault((family, theirs), type(family.__name__, (family, theirs), about))
 
 
 class SDKError(Exception):
@@ -212,3 +270,32 @@ def _seconds(value: str | None) -> float | None:
         return max(0.0, float(value)) if value else None
     except ValueError:
         return None
+
+
+class Unreachable:
+    """Stands in for a provider that there is not: fails when it is asked."""
+
+    name = "unknown"
+
+    def __init__(self, error: LLMMagicError) -> None:
+        self._error = error
+
+    def send(self, request: Request, transport: Transport) -> AttrDict:
+        """Raise the error."""
+        raise self._error
+
+    def stream(self, request: Request, transport: Transport) -> Iterator[Chunk]:
+        """Raise the error."""
+        raise self._error
+
+    async def asend(self, request: Request, transport: Transport) -> AttrDict:
+        """Raise the error."""
+        raise self._error
+
+    def astream(self, request: Request, transport: Transport) -> AsyncIterator[Chunk]:
+        """Raise the error."""
+        raise self._error
+
+    def notes(self, request: Request) -> list[str]:
+        """Nothing."""
+        return []

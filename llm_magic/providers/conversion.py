@@ -73,7 +73,8 @@ def to_anthropic(request: Request) -> dict[str, Any]:
     if not takes_sampling(request.model):
         for name in _SAMPLING:
             given.pop(name, None)
-    for name in (*_UNSENT, "stream_options"):
+    # What is in extra_body goes past all conversion.
+    for name in (*_UNSENT, "stream_options", "extra_body"):
         given.pop(name, None)
     return {**body, **given}
 

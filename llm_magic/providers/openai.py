@@ -5,19 +5,36 @@ Source: https://platform.openai.com/docs/api-reference/chat
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Generator, Mapping
 from contextlib import aclosing, closing
+from typing import Any
 
 from llm_magic.providers.catalog import Entry
 from llm_magic.providers.reading import Reader, checked, parsed
-from llm_magic.providers.sdk import Question, aexchange, connection, exchange
+from llm_magic.providers.sdk import Question, aexchange, connection, exchange, extra_body
 from llm_magic.types import AttrDict, Chunk, Request, Transport
 
-__all__ = ["OpenAIProvider"]
+__all__ = ["OpenAIProvider", "as_openai", "sent_and_notes"]
+
+# Values that ask for what happens anyway: leaving them out changes nothing.
+_ASKS_NOTHING: Mapping[str, tuple[object, ...]] = {
+    "frequency_penalty": (0,),
+    "logit_bias": ({},),
+    "logprobs": (False,),
+    "presence_penalty": (0,),
+    "stop": ("", []),
+    "stream_options": ({"include_usage": True},),
+    "temperature": (1,),
+    "tool_choice": ("auto",),
+    "tools": ([],),
+    "top_logprobs": (0,),
+    "top_p": (1,),
+}
+_USAGE = {"include_usage": True}
 
 
 class OpenAIProvider:
-    """Asks a server that speaks OpenAI's dialect; parameters go out as they are."""
+    """Asks a server that speaks OpenAI's dialect; parameters go out as they are, but for quirks."""
 
     def __init__(self, row: Entry) -> None:
         self.name = row.name
@@ -27,18 +44,18 @@ class OpenAIProvider:
         """The whole answer."""
         question = self._question(request, transport, stream=False)
         body = b"".join(exchange(question))
-        return checked(parsed(body, request), request)
+        return as_openai(self._row, checked(parsed(body, request), request))
 
     async def asend(self, request: Request, transport: Transport) -> AttrDict:
         """As :meth:`send`, awaited."""
         question = self._question(request, transport, stream=False)
         body = b"".join([piece async for piece in aexchange(question)])
-        return checked(parsed(body, request), request)
+        return as_openai(self._row, checked(parsed(body, request), request))
 
     def stream(self, request: Request, transport: Transport) -> Generator[Chunk, None, None]:
         """The answer in pieces."""
         question = self._question(request, transport, stream=True)
-        reader = _reader(request)
+        reader = _reader(self._row, request)
         with closing(exchange(question, reader)) as pieces:
             for piece in pieces:
                 yield from reader.feed(piece)
@@ -47,7 +64,7 @@ class OpenAIProvider:
     async def astream(self, request: Request, transport: Transport) -> AsyncGenerator[Chunk, None]:
         """As :meth:`stream`, awaited."""
         question = self._question(request, transport, stream=True)
-        reader = _reader(request)
+        reader = _reader(self._row, request)
         async with aclosing(aexchange(question, reader)) as pieces:
             async for piece in pieces:
                 for chunk in reader.feed(piece):
@@ -56,14 +73,16 @@ class OpenAIProvider:
             yield chunk
 
     def notes(self, request: Request) -> list[str]:
-        """Nothing: the API says itself what it does not take."""
-        return []
+        """Parameters that are not sent, because this provider or model does not take them."""
+        return sent_and_notes(self._row, request)[1]
 
     def _question(self, request: Request, transport: Transport, *, stream: bool) -> Question:
-        body = {"model": request.model, "messages": request.messages, **request.parameters}
+        parameters = sent_and_notes(self._row, request)[0]
+        body = {"model": request.model, "messages": request.messages, **parameters}
         if stream:
             body["stream"] = True
-            body.setdefault("stream_options", {"include_usage": True})
+            if not _refuses(self._row, request.model, "stream_options"):
+                body.setdefault("stream_options", _USAGE)
         else:
             # They say how the answer travels, and that is not up to the parameters.
             body.pop("stream", None)
@@ -77,11 +96,44 @@ class OpenAIProvider:
         )
 
 
-def _reader(request: Request) -> Reader:
-    return Reader(request, chunks=_chunks, whole=lambda answer: answer)
+def _reader(row: Entry, request: Request) -> Reader:
+    return Reader(
+        request,
+        chunks=lambda event: _chunks(row, event),
+        whole=lambda answer: as_openai(row, answer),
+    )
 
 
-def _chunks(event: AttrDict) -> tuple[Chunk]:
+def _refuses(row: Entry, model: str, parameter: str) -> bool:
+    return any(parameter in quirk.refused and quirk.fits(model) for quirk in row.quirks)
+
+
+def sent_and_notes(row: Entry, request: Request) -> tuple[dict[str, Any], list[str]]:
+    """The parameters as this provider knows them, and a sentence for each that it does not.
+
+    What stands in ``extra_body`` is sent as it is, past all quirks.
+    """
+    sent = dict(request.parameters)
+    sent.pop("extra_body", None)
+    notes = []
+    for quirk in row.quirks:
+        if not quirk.fits(request.model):
+            continue
+        who = request.reference if quirk.models else row.name
+        for name in quirk.refused:
+            if name in sent:
+                value = sent.pop(name)
+                if value not in _ASKS_NOTHING.get(name, ()):
+                    notes.append(f"{name} was not sent: {who} does not take it")
+        for name, other in quirk.renamed.items():
+            if name in sent:
+                value = sent.pop(name)
+                if sent.setdefault(other, value) != value:
+                    notes.append(f"{name} was not sent: {other} says otherwise")
+    return {**sent, **extra_body(request)}, notes
+
+
+def _chunks(row: Entry, event: AttrDict) -> tuple[Chunk]:
     """The event as a chunk whose choices all have a delta, and every delta a content."""
     choices = event.get("choices")
     if choices is None:
@@ -92,4 +144,35 @@ def _chunks(event: AttrDict) -> tuple[Chunk]:
             delta = choice["delta"] = AttrDict()
         # dict's own method: it does not look at the value, which is None.
         delta.setdefault("content", None)
-    return (Chunk(event),)
+    return (Chunk(as_openai(row, event)),)
+
+
+# Where servers say how much of the prompt came from their cache, if not where OpenAI does.
+_CACHED = ("prompt_cache_hit_tokens", "cached_tokens")
+
+
+def as_openai(row: Entry, answer: AttrDict) -> AttrDict:
+    """The same answer, with its usage counted as OpenAI counts."""
+    usage = answer.get("usage")
+    if not usage:
+        return answer
+    for name in _CACHED:
+        if usage.get(name):
+            details = usage.get("prompt_tokens_details") or AttrDict()
+            if details.get("cached_tokens") is None:
+                details["cached_tokens"] = usage[name]
+                usage["prompt_tokens_details"] = details
+    if row.thinking_apart:
+        _count_thinking(usage)
+    return answer
+
+
+def _count_thinking(usage: AttrDict) -> None:
+    """Count the tokens of thinking as output, which they are billed as."""
+    written = usage.get("completion_tokens") or 0
+    thought = (usage.get("total_tokens") or 0) - (usage.get("prompt_tokens") or 0) - written
+    if thought > 0:
+        usage["completion_tokens"] = written + thought
+        details = usage.get("completion_tokens_details") or AttrDict()
+        details["reasoning_tokens"] = max(thought, details.get("reasoning_tokens") or 0)
+        usage["completion_tokens_details"] = details

@@ -70,7 +70,7 @@ class _Filler:
         self._texts = 0
 
     def fill(self, schema: Any, name: str, depth: int) -> Any:
-        schema = self._resolved(schema)
+        schema = self._resolved(schema, depth)
         if "const" in schema:
             return schema["const"]
         if schema.get("enum"):
@@ -89,8 +89,12 @@ class _Filler:
             return None
         return self._text(schema, name)
 
-    def _resolved(self, schema: Any) -> dict[str, Any]:
-        """The schema with references followed, and of alternatives one taken."""
+    def _resolved(self, schema: Any, depth: int) -> dict[str, Any]:
+        """The schema with references followed, and of alternatives one taken.
+
+        Deep down null is taken where it is allowed: in a strict schema every field is required, so
+        a recursive one would have no end.
+        """
         found = dict(schema) if isinstance(schema, Mapping) else {}
         for _ in range(100):  # a schema may refer to itself and to nothing else
             if "$ref" in found:
@@ -99,12 +103,14 @@ class _Filler:
                 continue
             parts = list(found.pop("allOf", ()))
             options = [*found.pop("anyOf", ()), *found.pop("oneOf", ())]
-            real = [option for option in options if _kind(option) != "null"]
-            parts += (real or options)[:1]
+            fits = [
+                option for option in options if (_kind(option) == "null") == (depth >= _DEEPEST)
+            ]
+            parts += (fits or options)[:1]
             if not parts:
                 break
             for part in parts:
-                found = _both(found, self._resolved(part))
+                found = _both(found, self._resolved(part, depth))
         return found
 
     def _target(self, reference: str) -> Schema:

@@ -14,13 +14,13 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Protocol
-from urllib.parse import urlsplit
 
 from llm_magic import secrets
-from llm_magic.exceptions import MissingKeyError
+from llm_magic.exceptions import ConfigError, MissingKeyError, ParameterError
 from llm_magic.providers import catalog
 from llm_magic.providers.base import provider_error
 from llm_magic.providers.catalog import Entry
@@ -37,10 +37,12 @@ __all__ = [
     "client",
     "connection",
     "exchange",
+    "extra_body",
 ]
 
 _CLASSES = {"openai": "OpenAI", "anthropic": "Anthropic"}
 _PLACEHOLDER = "none"
+_AZURE_VERSION = "2024-10-21"
 
 # A connection is there soon or never; it is the answer that takes its time.
 _CONNECT_SECONDS = 20.0
@@ -51,12 +53,16 @@ class Connection:
     """Which server, asked how, as whom.
 
     `foreign` is a server that is not the provider's own: nothing from the environment goes there.
+    An empty key leaves it to the SDK to find credentials. `client` is the class of the SDK's
+    client, and `options` are more of its arguments.
     """
 
     sdk: str
     base_url: str
     api_key: str = field(repr=False)
     foreign: bool = False
+    client: str = ""
+    options: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +75,23 @@ class Question:
     body: Mapping[str, Any]
     timeout: float
     headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def extra_body(request: Request) -> Mapping[str, Any]:
+    """The parameters that the user wants sent as they are, past all that we know better.
+
+    Raises
+    ------
+    ParameterError
+        When there is something in it that would belie the record of what was asked.
+    """
+    extra = request.parameters.get("extra_body") or {}
+    if not isinstance(extra, Mapping):
+        raise ParameterError("extra_body: it takes a dict of parameters")
+    for name in ("messages", "model", "stream"):
+        if name in extra:
+            raise ParameterError(f"extra_body: {name} does not go there; it is an argument")
+    return extra
 
 
 class Answering(Protocol):
@@ -89,26 +112,54 @@ def connection(row: Entry, transport: Transport) -> Connection:
         When there is no key. A key variable of the provider counts only for the provider itself: at
         the address in the catalog, or the one that the user gave it in the environment.
     """
-    moved = os.environ.get(row.base_url_variable, "") if row.base_url_variable else ""
-    base_url = transport.api_base or moved or row.base_url
-    foreign = bool(transport.api_base) and _origin(base_url) != _origin(row.base_url)
+    base_url = transport.api_base or catalog.base_url(row)
+    foreign = bool(transport.api_base) and not catalog.home(row, base_url)
     variable = row.key_variables[0] if row.key_variables else f"{row.name.upper()}_API_KEY"
+    found = None if foreign or transport.api_key else catalog.api_key(row)
     if transport.api_key:
         secrets.register(variable, transport.api_key.strip())
         key = catalog.checked("api_key=", transport.api_key)
-    elif foreign or row.local:
-        key = _PLACEHOLDER
-    else:
-        found = catalog.api_key(row)
-        if found is None:
-            raise MissingKeyError(f"No API key for {row.name}. Set {variable} or pass api_key=")
+    elif found is not None:
         key = found[1]
-    return Connection(row.dialect, base_url, key, foreign)
+    elif foreign or row.keyless:
+        key = _PLACEHOLDER
+    elif row.credential_variables and catalog.has_key(row):
+        key = ""
+    else:
+        raise MissingKeyError(f"No API key for {row.name}. Set {variable} or pass api_key=")
+    return _checked(_special(Connection(row.dialect, base_url, key, foreign, row.client)), row)
 
 
-def _origin(url: str) -> tuple[str, str]:
-    parts = urlsplit(url)
-    return parts.scheme.lower(), parts.netloc.lower()
+def _special(connection: Connection) -> Connection:
+    """The same connection, with what the SDK's special clients want to know besides."""
+    url = connection.base_url.rstrip("/")
+    if connection.client == "AzureOpenAI":
+        if url.endswith("/v1"):
+            # The newer API of Azure is OpenAI's own, without versions and deployments in the path.
+            return replace(connection, client="")
+        version = os.environ.get("AZURE_OPENAI_API_VERSION", "").strip() or _AZURE_VERSION
+        url = url.removesuffix("/openai") + "/openai"
+        return replace(connection, base_url=url, options=(("api_version", version),))
+    if "Bedrock" in connection.client:
+        # Which server it is says the URL; for requests that it signs, the SDK wants the region too.
+        region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+        return replace(connection, options=(("aws_region", region or "us-east-1"),))
+    return connection
+
+
+def _checked(connection: Connection, row: Entry) -> Connection:
+    """The same connection, if what is installed can make it."""
+    if connection.client and not hasattr(import_module(connection.sdk), connection.client):
+        raise ConfigError(
+            f"{row.name} needs a newer {connection.sdk} SDK, one with {connection.client};"
+            f" pip install -U {connection.sdk}"
+        )
+    if not connection.api_key and find_spec("boto3") is None:
+        raise ConfigError(
+            f"{row.name} with AWS credentials needs boto3: pip install boto3;"
+            f" or set {row.key_variables[0]}, an API key of {row.name}, which needs nothing more"
+        )
+    return connection
 
 
 # Clients are kept because a new one costs 23 ms and a new connection. An async client belongs to
@@ -171,8 +222,11 @@ async def _keep(
 
 def _made(connection: Connection, prefix: str) -> Any:
     sdk = import_module(connection.sdk)
-    made = getattr(sdk, prefix + _CLASSES[connection.sdk])(
-        api_key=connection.api_key, base_url=connection.base_url, max_retries=0
+    made = getattr(sdk, prefix + (connection.client or _CLASSES[connection.sdk]))(
+        api_key=connection.api_key or None,
+        base_url=connection.base_url,
+        max_retries=0,
+        **dict(connection.options),
     )
     # Older SDKs of Anthropic send a token from the environment beside the key they are given.
     if getattr(made, "auth_token", None) is not None:

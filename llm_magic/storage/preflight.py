@@ -11,8 +11,8 @@ import sqlite3
 from pathlib import Path
 
 from llm_magic.exceptions import DamagedStoreError, StoreError, UnsafeStoreError
-from llm_magic.storage.database import read_only_uri
-from llm_magic.storage.folders import refuse_links
+from llm_magic.storage.database import is_damage, read_only_uri
+from llm_magic.storage.folders import refuse_links, refuse_planted
 
 __all__ = ["LARGEST_VALUE", "inspect"]
 
@@ -56,7 +56,7 @@ _STRANGE_ROWS = f"""
     SELECT count(*) FROM Cache
     WHERE raw IS NOT 1 OR mode IS NOT 1 OR filename IS NOT NULL OR expire_time IS NOT NULL
        OR tag IS NOT NULL OR typeof(key) <> 'text' OR typeof(value) <> 'text'
-       OR length(value) > {LARGEST_VALUE}
+       OR length(CAST(value AS BLOB)) > {LARGEST_VALUE}
 """
 
 
@@ -69,11 +69,19 @@ def inspect(folder: Path) -> None:
         For a table, setting or row that we never write, or a symbolic link.
     DamagedStoreError
         For a file that is not a database.
+    StoreError
+        For one that cannot be read now.
     """
     path = folder / "cache.db"
-    refuse_links(folder, path, folder / "cache.db-wal", folder / "cache.db-shm")
+    refuse_links(folder)
+    refuse_planted(path)
+    if folder.exists() and not folder.is_dir():
+        raise StoreError(f"{folder} is not a folder")
     if not path.exists():
         return
+    if path.stat().st_size == 0:
+        # SQLite would take it for a new database; ours appear whole.
+        raise DamagedStoreError(f"{path} is empty")
     try:
         connection = sqlite3.connect(read_only_uri(path), uri=True, timeout=10)
     except sqlite3.Error as error:
@@ -81,7 +89,8 @@ def inspect(folder: Path) -> None:
     try:
         _inspect(connection, path)
     except sqlite3.DatabaseError as error:
-        raise DamagedStoreError(f"{path} cannot be read as a store: {error}") from None
+        kind = DamagedStoreError if is_damage(error) else StoreError
+        raise kind(f"{path} cannot be read as a store: {error}") from None
     finally:
         connection.close()
 

@@ -11,6 +11,7 @@ import contextlib
 import errno
 import os
 import sqlite3
+import tempfile
 import threading
 import warnings
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ from typing import Any
 import diskcache
 
 from llm_magic.exceptions import DamagedStoreError, StoreError, UnsafeStoreError
-from llm_magic.storage.database import read_only_uri
+from llm_magic.storage.database import is_damage, read_only_uri
 from llm_magic.storage.folders import writable
 from llm_magic.storage.preflight import LARGEST_VALUE, inspect
 
@@ -34,8 +35,13 @@ _SETTINGS = {
     "disk_min_file_size": 2**31 - 1,
     "eviction_policy": "none",
     "size_limit": 2**62,
+    # Stated although they are the defaults: those in the file win over defaults.
+    "sqlite_auto_vacuum": 1,
+    "sqlite_cache_size": 2**13,
+    "sqlite_journal_mode": "wal",
     # diskcache maps 64 MB by default; a truncated file would then kill the process with SIGBUS.
     "sqlite_mmap_size": 0,
+    "sqlite_synchronous": 1,
     "statistics": 0,
     "tag_index": 0,
 }
@@ -79,6 +85,10 @@ class TextDisk(diskcache.Disk):  # type: ignore[misc]
         raise UnsafeStoreError("the store names a file; nothing was removed")
 
 
+def _open_cache(folder: Path) -> Any:
+    return diskcache.Cache(str(folder), timeout=30, disk=TextDisk, **_SETTINGS)
+
+
 class Store:
     """Text under text keys, shared by threads and processes.
 
@@ -104,7 +114,9 @@ class Store:
             self._open()
         except DamagedStoreError as error:
             if self.read_only:
-                raise
+                message = f"{error}. It is not used; recordings are read from the cassette"
+                warnings.warn(message, RuntimeWarning, stacklevel=4)
+                return
             self._set_aside(error)
             self._open()
 
@@ -116,21 +128,35 @@ class Store:
         if os.path.expandvars(os.path.expanduser(str(self.folder))) != str(self.folder):
             raise StoreError(f"{self.folder}: diskcache cannot use a path with $ or ~ in it")
         try:
+            if not (self.folder / "cache.db").exists():
+                self._create()
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._cache = diskcache.Cache(str(self.folder), timeout=30, disk=TextDisk, **_SETTINGS)
+            self._cache = _open_cache(self.folder)
         except sqlite3.DatabaseError as error:
             if "readonly" in str(error) or "unable to open" in str(error):
                 self.read_only = True
                 self._open_reader()
                 return
-            if isinstance(error, sqlite3.OperationalError):
-                raise StoreError(f"{self.folder} cannot be opened: {error}") from None
-            raise DamagedStoreError(f"{self.folder} cannot be opened: {error}") from None
+            kind = DamagedStoreError if is_damage(error) else StoreError
+            raise kind(f"{self.folder} cannot be opened: {error}") from None
         except OSError as error:
             if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
                 raise StoreError(f"{self.folder} cannot be opened: {error}") from None
             self.read_only = True
             self._open_reader()
+
+    def _create(self) -> None:
+        # Made beside its place and moved there whole: other processes never meet a half-made
+        # store, and an empty file always means damage.
+        parent = self.folder.parent
+        parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=parent, prefix=f".{self.folder.name}.") as scratch:
+            made = Path(scratch) / "new"
+            made.mkdir(mode=0o700)
+            _open_cache(made).close()
+            # Another process may have been faster; its store is as good.
+            with contextlib.suppress(OSError):
+                made.rename(self.folder)
 
     def _open_reader(self) -> None:
         path = self.folder / "cache.db"
@@ -166,7 +192,7 @@ class Store:
                         "SELECT mode, filename, value FROM Cache WHERE key = ? AND raw = 1", (key,)
                     ).fetchone()
                 return _checked(*row) if row else None
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeError) as error:
             raise StoreError(f"{self.folder} cannot be read: {error}") from None
         return None
 
@@ -176,46 +202,43 @@ class Store:
         Raises
         ------
         StoreError
-            When it cannot be written: a read-only folder, a full disk.
+            When it cannot be written: a read-only folder, a full disk, half a surrogate pair.
         """
-        if self._cache is None:
-            raise StoreError(f"{self.folder} is read-only; nothing was stored")
-        try:
-            self._cache.set(key, value, retry=True)
-        except (sqlite3.Error, OSError) as error:
-            raise StoreError(f"{self.folder} cannot be written: {error}") from None
+        with self._writing() as cache:
+            cache.set(key, value, retry=True)
 
     def delete(self, key: str) -> None:
         """Forget what is under a key, if anything is."""
-        if self._cache is None:
-            raise StoreError(f"{self.folder} is read-only; nothing was removed")
-        self._cache.delete(key, retry=True)
+        with self._writing() as cache:
+            cache.delete(key, retry=True)
 
     def update(self, key: str, change: Any) -> None:
         """Replace the text under a key by ``change(text or None)``, in one transaction.
 
         ``change`` returns the new text, or None to forget the key; it must not wait for anything.
         """
-        if self._cache is None:
-            raise StoreError(f"{self.folder} is read-only; nothing was stored")
-        try:
-            with self._cache.transact(retry=True):
-                old = self._cache.get(key)
-                new = change(old)
-                if new is None:
-                    self._cache.delete(key)
-                elif new != old:
-                    self._cache.set(key, new)
-        except (sqlite3.Error, OSError) as error:
-            raise StoreError(f"{self.folder} cannot be written: {error}") from None
+        with self._writing() as cache, cache.transact(retry=True):
+            old = cache.get(key)
+            new = change(old)
+            if new is None:
+                cache.delete(key)
+            elif new != old:
+                cache.set(key, new)
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
         """Hold the store for several changes; other writers wait, readers do not."""
-        if self._cache is None:
-            raise StoreError(f"{self.folder} is read-only; nothing was stored")
-        with self._cache.transact(retry=True):
+        with self._writing() as cache, cache.transact(retry=True):
             yield
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[Any]:
+        if self._cache is None:
+            raise StoreError(f"{self.folder} is read-only; nothing was changed")
+        try:
+            yield self._cache
+        except (sqlite3.Error, OSError, UnicodeError) as error:
+            raise StoreError(f"{self.folder} cannot be written: {error}") from None
 
     def items(self, prefix: str = "") -> Iterator[tuple[str, str]]:
         """Keys that begin with the prefix and their text, in the order of the keys."""

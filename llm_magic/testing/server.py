@@ -29,11 +29,13 @@ Default = str | Callable[[dict[str, Any]], str]
 
 _logger = logging.getLogger(__name__)
 
+# By the end of the path: what comes before it differs from provider to provider.
 _COMPLETIONS: dict[str, Dialect] = {
-    "POST /v1/chat/completions": openai_wire,
-    "POST /v1/messages": anthropic_wire,
+    "/chat/completions": openai_wire,
+    "/messages": anthropic_wire,
+    "/invoke": anthropic_wire,
 }
-_MODELS = "GET /v1/models"
+_MODELS = "/models"
 
 
 class FakeServer:
@@ -50,7 +52,7 @@ class FakeServer:
     latency
         Seconds before every answer, for benchmarks. Tests wait on a `gate` instead.
     models
-        The names that `GET /v1/models` lists.
+        The names that `GET /v1/models` lists; any path that ends so will do, as for the others.
 
     Examples
     --------
@@ -267,7 +269,7 @@ class FakeServer:
         with self._changed:
             self._requests.append(seen)
             self._changed.notify_all()
-            takes_script = seen.route in _COMPLETIONS and seen.body and self._scripts
+            takes_script = _completions(seen) and seen.body and self._scripts
             return self._scripts.popleft() if takes_script else None, next(self._numbers)
 
     def _play(self, exchange: Exchange, seen: SeenRequest, scripted: Script | None) -> None:
@@ -283,10 +285,10 @@ class FakeServer:
             exchange.play(Failure(status=500, message=message))
 
     def _unscripted(self, seen: SeenRequest) -> Script:
-        if seen.route == _MODELS:
+        if seen.method == "GET" and seen.route.endswith(_MODELS):
             return ModelList(self._models)
-        if seen.route not in _COMPLETIONS:
-            known = ", ".join([*_COMPLETIONS, _MODELS])
+        if _completions(seen) is None:
+            known = ", ".join([*(f"POST …{path}" for path in _COMPLETIONS), f"GET …{_MODELS}"])
             return Failure(status=404, message=f"no {seen.route} here; there are {known}")
         if not seen.body:
             return Failure(status=400, message="the body is not a JSON object")
@@ -295,9 +297,16 @@ class FakeServer:
         return Reply(text=self._default)
 
 
+def _completions(seen: SeenRequest) -> Dialect | None:
+    """The dialect of a request for an answer; None for any other request."""
+    if seen.method != "POST":
+        return None
+    return next((d for path, d in _COMPLETIONS.items() if seen.route.endswith(path)), None)
+
+
 def _dialect(seen: SeenRequest) -> Dialect:
     fallback = anthropic_wire if "anthropic-version" in seen.headers else openai_wire
-    return _COMPLETIONS.get(seen.route, fallback)
+    return _completions(seen) or fallback
 
 
 def _echo(body: dict[str, Any]) -> str:

@@ -3,6 +3,7 @@ import json
 import pytest
 
 from llm_magic.exceptions import IncompleteError, OverloadedError, ProviderError
+from llm_magic.providers import catalog
 from llm_magic.providers.assembly import Assembly
 from llm_magic.providers.openai import _reader
 from llm_magic.providers.reading import checked, parsed
@@ -26,7 +27,7 @@ def piece(content, finish_reason=None):
 
 
 def read(*pieces):
-    reader = _reader(REQUEST)
+    reader = _reader(catalog.entry("openai"), REQUEST)
     chunks = [chunk for data in pieces for chunk in reader.feed(data)]
     return chunks + list(reader.end())
 

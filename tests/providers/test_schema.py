@@ -123,3 +123,22 @@ def test_numbers_stay_within_their_limits(low, width, variant, kind):
     schema = {"type": kind, "minimum": low, "maximum": low + width}
 
     jsonschema.validate(example(schema, variant=variant), schema)
+
+
+def test_a_recursive_schema_where_everything_is_required_has_an_end():
+    node = {
+        "type": "object",
+        "properties": {"value": {"type": "integer"}, "next": {"anyOf": [{"$ref": "#"}, NULL]}},
+        "required": ["value", "next"],
+    }
+
+    value = example(node)
+
+    depth = 0
+    while value is not None:
+        assert set(value) == {"value", "next"}
+        value, depth = value["next"], depth + 1
+    assert 1 < depth < 10
+
+
+NULL = {"type": "null"}

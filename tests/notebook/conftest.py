@@ -1,0 +1,210 @@
+"""Shells and kernels that tests run cells in."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import io
+import queue
+import re
+import time
+
+import nbformat
+import pytest
+from IPython.core.displaypub import CapturingDisplayPublisher
+from IPython.core.interactiveshell import InteractiveShell
+from jupyter_client.manager import KernelManager
+from traitlets.config import Config
+
+from llm_magic import cli
+
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+_PATIENCE = 60
+
+
+class Notebook:
+    """A shell that runs cells as a notebook does; a cell that fails raises here."""
+
+    def __init__(self, shell):
+        self.shell = shell
+        self.printed = ""
+
+    @property
+    def outputs(self):
+        """Displays and updates of the last cell."""
+        return self.shell.display_pub.outputs
+
+    @property
+    def names(self):
+        """The user's variables."""
+        return self.shell.user_ns
+
+    def run(self, cell, **options):
+        """Run a cell; returns the value of its last line."""
+        self.outputs.clear()
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
+            result = self.shell.run_cell(cell, **options)
+        self.printed = _COLOUR.sub("", printed.getvalue())
+        result.raise_error()
+        return result.result
+
+    def fails(self, cell, kind):
+        """Run a cell that fails with that kind of error; returns what the user reads."""
+        with pytest.raises(kind):
+            self.run(cell)
+        return self.printed.strip()
+
+    @property
+    def shown(self):
+        """The last output's plain text, as it stands when the cell has ended."""
+        return self.outputs[-1]["data"]["text/plain"]
+
+
+@pytest.fixture
+def shell():
+    """A shell without our extension, as a terminal has it; its displays are kept."""
+    InteractiveShell.clear_instance()
+    instance = InteractiveShell.instance(
+        colors="nocolor", config=Config({"HistoryManager": {"enabled": False}})
+    )
+    instance.display_pub = CapturingDisplayPublisher()
+    yield instance
+    instance.run_cell("%unload_ext llm_magic", silent=True)
+    atexit.unregister(instance.atexit_operations)
+    instance.atexit_operations()
+    InteractiveShell.clear_instance()
+
+
+@pytest.fixture
+def terminal(shell):
+    """A terminal's shell with our extension."""
+    terminal = Notebook(shell)
+    terminal.run("%load_ext llm_magic")
+    return terminal
+
+
+@pytest.fixture
+def notebook(shell):
+    """A notebook's shell with our extension, asking a model of the fake server."""
+    # What tells a notebook from a terminal is that the shell has a kernel.
+    shell.kernel = object()
+    notebook = Notebook(shell)
+    notebook.run("%load_ext llm_magic")
+    notebook.run("%llm config model=openai/gpt-5-mini")
+    return notebook
+
+
+class Kernel:
+    """A kernel process; cells run in it as a front end runs them."""
+
+    def __init__(self, folder, environment):
+        self.manager = KernelManager(kernel_name="python3")
+        options = {"env": environment} if environment is not None else {}
+        self.manager.start_kernel(
+            cwd=str(folder), extra_arguments=["--IPKernelApp.log_level=40"], **options
+        )
+        self._connect()
+
+    def _connect(self):
+        self.client = self.manager.blocking_client()
+        self.client.start_channels()
+        self.client.wait_for_ready(timeout=_PATIENCE)
+
+    def begin(self, code):
+        """Send a cell; returns the id of its request."""
+        return self.client.execute(code)
+
+    def message(self, request, wanted):
+        """The next message about that request for which `wanted(message)` holds."""
+        end = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                message = self.client.get_iopub_msg(timeout=max(0.0, end - time.monotonic()))
+            except queue.Empty:
+                raise TimeoutError("the kernel did not say it") from None
+            if message["parent_header"].get("msg_id") == request and wanted(message):
+                return message
+
+    def finish(self, request):
+        """Wait for the end of a cell: its messages until idle, and its reply."""
+        messages = []
+
+        def ended(message):
+            messages.append(message)
+            kind, content = message["msg_type"], message["content"]
+            return kind == "status" and content["execution_state"] == "idle"
+
+        self.message(request, ended)
+        while True:
+            reply = self.client.get_shell_msg(timeout=_PATIENCE)
+            if reply["parent_header"].get("msg_id") == request:
+                return messages, reply["content"]
+
+    def run(self, code):
+        """Run a cell that ends well; returns its messages."""
+        messages, reply = self.finish(self.begin(code))
+        assert reply["status"] == "ok", reply.get("traceback")
+        return messages
+
+    def printed(self, code):
+        """Run a cell; returns what it printed."""
+        return "".join(
+            message["content"]["text"]
+            for message in self.run(code)
+            if message["msg_type"] == "stream"
+        )
+
+    def restart(self):
+        """A new process with the same settings."""
+        self.client.stop_channels()
+        self.manager.restart_kernel(now=True)
+        self._connect()
+
+    def close(self):
+        """End the process."""
+        self.client.stop_channels()
+        self.manager.shutdown_kernel(now=True)
+        self.manager.cleanup_resources()
+
+
+@pytest.fixture
+def start_kernel(tmp_path):
+    """Start kernels in the test's folder; they end with the test."""
+    kernels = []
+
+    def start(environment=None):
+        kernels.append(Kernel(tmp_path / "work", environment))
+        return kernels[-1]
+
+    yield start
+    for kernel in kernels:
+        kernel.close()
+
+
+@pytest.fixture
+def write_notebook(tmp_path):
+    """Write a notebook from its cells' code; returns its path."""
+
+    def write(name, *cells):
+        content = nbformat.v4.new_notebook(
+            cells=[nbformat.v4.new_code_cell(cell) for cell in cells]
+        )
+        path = tmp_path / "work" / name
+        nbformat.write(content, path)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def run_notebook(monkeypatch, tmp_path):
+    """Run a notebook in a kernel through nbclient; returns its cells as they are saved."""
+
+    def run(path, *options):
+        output = tmp_path / "run.ipynb"
+        code = cli.main(["run", str(path), "-o", str(output), *options])
+        assert code == 0
+        return nbformat.read(output, as_version=4).cells
+
+    return run

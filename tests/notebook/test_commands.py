@@ -1,0 +1,312 @@
+"""``%llm``: what it shows and what it sets."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import pandas
+import pytest
+from IPython.core.error import UsageError
+
+from llm_magic import cassette, config, history
+from llm_magic.exceptions import ConfigError, ModeError, ModelNameError, ReplayMissError
+from llm_magic.notebook.commands import COMMANDS
+from llm_magic.notebook.tables import Table
+from llm_magic.storage import store
+
+
+def cells(table):
+    """A table without header as a dict, or its rows by their first cell."""
+    return {row[0]: row[1] if len(row) == 2 else row[1:] for row in table.rows}
+
+
+# Mode
+
+
+def test_the_mode_is_shown_with_its_origin(notebook):
+    notebook.run("%llm mode")
+
+    assert notebook.printed == "mode: FALLBACK (default)\n"
+
+
+def test_the_mode_is_set_for_the_session(notebook, server):
+    notebook.run("%llm mode replay")
+    shown = notebook.printed
+
+    assert shown == "mode: REPLAY (%llm config)\n"
+    notebook.fails("%%complete\nWhy?", ReplayMissError)
+    notebook.run("%llm mode FALLBACK")
+    notebook.run("%%complete\nWhy?")
+    assert server.count == 1
+
+
+@pytest.mark.parametrize("line", ["mode CAPTURE", "config mode=CAPTURE"])
+def test_an_imposed_replay_stays(notebook, monkeypatch, server, line):
+    monkeypatch.setenv("LLM_MAGIC_MODE", "REPLAY")
+    monkeypatch.setattr(config, "_default", None)
+
+    notebook.run(f"%llm {line}")
+
+    assert "REPLAY, imposed by LLM_MAGIC_MODE" in notebook.printed
+    assert "CAPTURE" not in notebook.printed
+    notebook.run("%llm mode")
+    assert notebook.printed == "mode: REPLAY (LLM_MAGIC_MODE (imposed))\n"
+
+
+# Models
+
+
+def test_models_tell_whether_a_key_is_set_and_never_the_key(notebook, server, monkeypatch):
+    monkeypatch.delenv("ANTHROPIC_API_KEY")
+
+    table = notebook.run("%llm models")
+
+    rows = cells(table)
+    assert rows["openai/MODEL"][:2] == ["set", "OPENAI_API_KEY"]
+    assert rows["anthropic/MODEL"][:2] == ["not set", "ANTHROPIC_API_KEY"]
+    assert rows["echo/MODEL"][0] == "not needed"
+    assert os.environ["OPENAI_API_KEY"] not in repr(table) + table._repr_html_()
+    assert "default model: openai/gpt-5-mini" in repr(table)
+
+
+def test_models_tell_where_a_provider_was_moved_to(notebook, server):
+    assert cells(notebook.run("%llm models"))["openai/MODEL"][2] == server.openai_url
+
+
+def test_models_with_a_text_are_a_dataframe(notebook, server, monkeypatch):
+    monkeypatch.setenv("OLLAMA_BASE_URL", server.openai_url)
+    for name in ("VLLM", "LMSTUDIO", "LLAMACPP"):
+        monkeypatch.setenv(f"{name}_BASE_URL", "http://127.0.0.1:9/v1")
+
+    frame = notebook.run("%llm models FAKE-model")
+
+    assert isinstance(frame, pandas.DataFrame)
+    assert list(frame["provider"]) == ["ollama"]
+
+
+def test_an_alias_is_set_shown_and_used(notebook, server):
+    notebook.run("%llm alias fast=openai/gpt-5-nano quick=FAST")
+    printed = notebook.printed
+    notebook.run("%%complete -m Quick\nWhy?")
+
+    assert printed == "fast: openai/gpt-5-nano\nquick: openai/gpt-5-nano\n"
+    assert cells(notebook.run("%llm alias"))["fast"] == ["openai/gpt-5-nano", "%llm alias"]
+    assert server.last.body["model"] == "gpt-5-nano"
+
+
+def test_without_aliases_the_way_to_one_is_shown(notebook):
+    assert "%llm alias NAME=MODEL" in repr(notebook.run("%llm alias"))
+
+
+# Money
+
+
+def test_cost_keeps_spent_saved_and_unknown_apart(notebook, server):
+    server.reply("a", usage=(1_000_000, 0))
+    server.reply("b", usage=None)
+    notebook.run("%%complete\nWhy?")
+    notebook.run("%%complete\nWhy?")
+    notebook.run("%%complete\nWhat?")
+    server.fail(500)
+    notebook.fails("%%complete\nWho?", Exception)
+
+    rows = cells(notebook.run("%llm cost"))
+
+    assert rows["spent"][0] == rows["saved by replay"][0]
+    assert rows["spent"][0].startswith("$0.")
+    assert rows["calls of unknown cost"] == ["1", "1"]
+    assert rows["live calls"] == ["3", "3"]
+    assert rows["replayed calls"] == ["1", "1"]
+    assert rows["calls without an answer"] == ["1", "1"]
+    assert rows["input tokens, live"] == ["1,000,000", "1,000,000"]
+
+
+def test_history_is_a_dataframe_of_the_newest_calls(notebook, server):
+    for number in range(3):
+        notebook.run(f"%%complete\nWhy {number}?")
+
+    frame = notebook.run("%llm history 2")
+
+    assert isinstance(frame, pandas.DataFrame)
+    assert list(frame["prompt"]) == ["Why 1?", "Why 2?"]
+    assert list(frame["status"]) == ["ok", "ok"]
+    assert len(notebook.run("%llm history")) == 3
+    assert len(notebook.run("%llm history 0")) == 0
+
+
+# Cassette
+
+
+def test_a_cassette_is_saved_under_the_name_that_is_told(notebook, server, tmp_path):
+    notebook.run("%%complete\nWhy?")
+    status = cells(notebook.run("%llm cassette"))
+    assert status["cassette"] == "notebook not known"
+    assert status["recorded without a notebook"] == "1"
+
+    notebook.run("%llm cassette save analysis.ipynb")
+
+    assert notebook.printed == "analysis.cassette.jsonl: 1 recordings (1 new)\n"
+    lines = (tmp_path / "work" / "analysis.cassette.jsonl").read_text().splitlines()
+    assert json.loads(lines[0])["notebook"] == "analysis.ipynb"
+    assert json.loads(lines[1])["response"]["choices"][0]["message"]["content"] == "You said: Why?"
+    assert "sk-test" not in "".join(lines)
+    status = cells(notebook.run("%llm cassette status"))
+    assert (status["cassette"], status["recordings in it"], status["not saved yet"]) == (
+        "analysis.cassette.jsonl",
+        "1",
+        "0",
+    )
+
+
+def test_saving_adopts_only_what_this_session_used(notebook, server):
+    notebook.run("%%complete\nOf before?")
+    notebook.run("%reload_ext llm_magic")
+    notebook.run("%%complete\nOf now?")
+
+    notebook.run("%llm cassette save analysis")
+
+    assert notebook.printed == "analysis.cassette.jsonl: 1 recordings (1 new)\n"
+
+
+def test_saving_a_known_notebook_needs_no_name(notebook, server, monkeypatch, tmp_path):
+    monkeypatch.setenv("LLM_MAGIC_NOTEBOOK", str(tmp_path / "work" / "report.ipynb"))
+    notebook.run("%%complete\nWhy?")
+    assert cells(notebook.run("%llm cassette"))["not saved yet"] == "1"
+
+    notebook.run("%llm cassette save")
+    first = notebook.printed
+    notebook.run("%llm cassette save")
+
+    assert first == "report.cassette.jsonl: 1 recordings (1 new)\n"
+    assert notebook.printed == "report.cassette.jsonl: 1 recordings (nothing changed)\n"
+
+
+def test_there_may_be_nothing_to_save(notebook):
+    notebook.run("%llm cassette save analysis")
+
+    assert "nothing is recorded for analysis" in notebook.printed
+    assert not os.path.exists("analysis.cassette.jsonl")
+
+
+# Status and settings
+
+
+@pytest.mark.parametrize("line", ["", "status"])
+def test_the_status_is_everything_at_a_glance(notebook, server, line):
+    notebook.run("%%complete\nWhy?")
+
+    status = cells(notebook.run(f"%llm {line}"))
+
+    assert status["mode"] == "FALLBACK (default)"
+    assert status["model"] == "openai/gpt-5-mini"
+    assert status["notebook"] == "not known"
+    assert status["folder"] == os.getcwd()
+    assert status["spent"].startswith("$0.0000")
+
+
+def test_a_folder_that_cannot_be_written_is_named_as_such(notebook, monkeypatch):
+    for module in (cassette, history, store):
+        monkeypatch.setattr(module, "writable", lambda _: False)
+
+    notebook.run("%reload_ext llm_magic")
+
+    assert cells(notebook.run("%llm status"))["folder"].endswith("(read-only)")
+    assert "in memory" in repr(notebook.run("%llm cost"))
+
+
+def test_settings_are_shown_with_their_origin_and_set(notebook, monkeypatch):
+    monkeypatch.setenv("LLM_MAGIC_TIMEOUT", "7")
+
+    notebook.run("%llm config model=echo/echo history_text=no")
+    printed = notebook.printed
+    rows = cells(notebook.run("%llm config"))
+
+    assert printed == "model: echo/echo\nhistory_text: False\n"
+    assert rows["model"][:2] == ["echo/echo", "%llm config"]
+    assert rows["timeout"][:2] == ["7.0", "LLM_MAGIC_TIMEOUT"]
+    assert rows["mode"][:2] == ["FALLBACK", "default"]
+    assert set(rows) == set(config.OPTIONS)
+
+
+def test_a_magic_option_wins_over_a_setting(notebook, server):
+    notebook.run("%llm config model=openai/gpt-5")
+    notebook.run("%%complete -m openai/gpt-5-nano\nWhy?")
+
+    assert server.last.body["model"] == "gpt-5-nano"
+
+
+# Misuse
+
+
+@pytest.mark.parametrize(
+    ("line", "kind", "told"),
+    [
+        ("modle", UsageError, "%llm modle: no such command; did you mean mode or models?"),
+        ("zzz", UsageError, "use one of: "),
+        ("'mode", UsageError, "No closing quotation"),
+        ("mode REPLY", ModeError, "did you mean REPLAY?"),
+        ("mode A B", UsageError, "%llm mode MODE: one word, not 2"),
+        ("models x y", UsageError, "%llm models TEXT: one word, not 2"),
+        ("alias fast", UsageError, "write fast=provider/model"),
+        ("alias fast=", UsageError, "write fast=provider/model"),
+        ("alias a/b=echo/echo", ConfigError, "an alias is one word without a slash"),
+        ("alias fast=opanai/gpt-5", ModelNameError, "did you mean openai"),
+        ("cost x", UsageError, "%llm cost takes nothing more"),
+        ("status x", UsageError, "%llm status takes nothing more"),
+        ("history x", UsageError, "%llm history x: how many calls? write a number"),
+        ("history -1", UsageError, "write a number"),
+        ("history ²", UsageError, "write a number"),
+        ("history 1 2", UsageError, "one word, not 2"),
+        ("cassette sav", UsageError, "did you mean save?"),
+        ("cassette save", UsageError, "write %llm cassette save NOTEBOOK.ipynb"),
+        ("cassette save a b", UsageError, "one word, not 2"),
+        ("cassette save ../a.ipynb", UsageError, "a file name, without a folder"),
+        ("cassette save ''", UsageError, "a file name, without a folder"),
+        ("cassette status x", UsageError, "takes nothing more"),
+        ("config model", UsageError, "write model=VALUE"),
+        ("config modle=x", ConfigError, "no setting 'modle'; did you mean"),
+        ("config mode=x", ModeError, "REPLAY, FALLBACK, CAPTURE, DISABLED"),
+        ("config timeout=soon", ConfigError, "timeout = 'soon'"),
+        ("config timeout=-1", ConfigError, "a number of seconds above 0"),
+        ("config model=", ConfigError, "it takes text"),
+        ("config history_text=maybe", ConfigError, "true or false"),
+    ],
+)
+def test_misuse_is_one_line_that_says_what_to_do(notebook, line, kind, told):
+    message = notebook.fails(f"%llm {line}", kind)
+
+    assert message.startswith(f"{kind.__name__}: ")
+    assert told in message
+    assert message.count("\n") == 0
+
+
+def test_the_manual_lists_the_commands(notebook):
+    pages = []
+    notebook.shell.set_hook("show_in_pager", lambda self, data, **_: pages.append(data), 0)
+
+    notebook.run("%llm?")
+
+    assert all(f"%llm {name}" in pages[0]["text/plain"] for name in COMMANDS)
+
+
+# Tables
+
+
+def test_a_table_is_text_and_escaped_html():
+    table = Table(["a", "b<"], [("<script>", 1), ("x", None)], "under & below")
+
+    assert repr(table) == "a         b<\n<script>  1\nx         None\nunder & below"
+    html = table._repr_html_()
+    assert "<script>" not in html
+    assert "<td>&lt;script&gt;</td><td>1</td>" in html
+    assert "under &amp; below" in html
+
+
+def test_a_table_may_be_without_header_and_caption():
+    table = Table([], [("a", "b")])
+
+    assert repr(table) == "a  b"
+    assert "<thead>" not in table._repr_html_()
+    assert "<caption" not in table._repr_html_()
+    assert repr(Table([], [])) == ""

@@ -1,0 +1,258 @@
+"""DESIGN §5 over real HTTP: what happened × plain, stream before the first token, stream after it.
+
+Each row counts the requests at each server, the order of providers, the keys they saw, and the
+attempts in the ledger.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from llm_magic import exceptions, failover
+from llm_magic.client import Client
+from llm_magic.exceptions import LLMMagicError
+from llm_magic.testing import FakeServer
+from llm_magic.types import Completion
+
+OPENAI, CLAUDE = "openai/gpt-5-mini", "anthropic/claude-sonnet-4-6"
+OPENAI_KEY, CLAUDE_KEY = "first-key-0123456789abcdef", "other-key-0123456789abcdef"
+HOWS = ["complete", "stream", "acomplete", "astream"]
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(failover, "FIRST_WAIT", 0.0)
+
+
+@pytest.fixture
+def primary(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeServer]:
+    with FakeServer() as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.openai_url)
+        monkeypatch.setenv("OPENAI_API_KEY", OPENAI_KEY)
+        yield server
+
+
+@pytest.fixture
+def fallback(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeServer]:
+    with FakeServer() as server:
+        monkeypatch.setenv("ANTHROPIC_BASE_URL", server.anthropic_url)
+        monkeypatch.setenv("ANTHROPIC_API_KEY", CLAUDE_KEY)
+        yield server
+
+
+@pytest.fixture
+def client() -> Iterator[Client]:
+    opened = Client(".", mode="FALLBACK")
+    yield opened
+    opened.close()
+
+
+def ask(client: Client, how: str, **options: Any) -> Completion:
+    if how == "complete":
+        return client.complete("Why?", **options)
+    if how == "stream":
+        with client.stream("Why?", **options) as stream:
+            for _ in stream:
+                pass
+        return stream.completion
+
+    async def awaited() -> Completion:
+        if how == "acomplete":
+            return await client.acomplete("Why?", **options)
+        async with client.astream("Why?", **options) as stream:
+            async for _ in stream:
+                pass
+        return stream.completion
+
+    return asyncio.run(awaited())
+
+
+def fail(server: FakeServer, what: Any, times: int = 1) -> None:
+    for _ in range(times):
+        if what == "refused":
+            server.close()
+        elif what == "hang":
+            server.hang()
+        elif what == "quota":
+            server.fail(429, code="insufficient_quota", type="insufficient_quota", message="empty")
+        elif what == "context":
+            server.fail(400, code="context_length_exceeded", message="too long")
+        elif what == "unsupported":
+            server.fail(400, code="unsupported_parameter", message="Unsupported parameter")
+        else:
+            server.fail(what, message="no", retry_after=0 if what == 429 else None)
+
+
+# What happened; requests with num_retries=1 to the first model, and to the fallback (None: raised).
+TABLE: list[tuple[Any, int, int | None]] = [
+    (408, 2, 1),
+    (409, 2, 1),
+    (425, 2, 1),
+    (429, 2, 1),
+    (500, 2, 1),
+    (502, 2, 1),
+    (503, 2, 1),
+    (529, 2, 1),
+    ("hang", 2, 1),
+    ("refused", 0, 1),
+    (401, 1, 1),
+    (403, 1, 1),
+    (404, 1, 1),
+    ("quota", 1, 1),
+    (400, 1, None),
+    (422, 1, None),
+    ("context", 1, 1),
+    ("unsupported", 1, 1),
+]
+
+
+@pytest.mark.parametrize("how", HOWS)
+@pytest.mark.parametrize(("what", "first", "second"), TABLE, ids=lambda value: str(value))
+def test_what_is_asked_again_and_who_is_asked_next(
+    client: Client,
+    primary: FakeServer,
+    fallback: FakeServer,
+    what: Any,
+    first: int,
+    second: int | None,
+    how: str,
+) -> None:
+    fail(primary, what, times=2)
+    options: dict[str, Any] = {"model": OPENAI, "fallbacks": [CLAUDE], "num_retries": 1}
+    if what == "hang":
+        options["timeout"] = 0.3
+
+    if second is None:
+        with pytest.raises(LLMMagicError) as caught:
+            ask(client, how, **options)
+        attempts = caught.value.attempts
+    else:
+        completion = ask(client, how, **options)
+        assert completion.provider == "anthropic"
+        assert client.complete("Why?", model=CLAUDE, mode="REPLAY").text == completion.text
+        attempts = completion.attempts
+
+    sent = max(first, 2) if what == "refused" else first
+    assert (primary.count, fallback.count) == (first, second or 0)
+    assert [one["model"] for one in attempts] == [OPENAI] * sent + [CLAUDE] * (second or 0)
+    rows = [row for row in client.history.rows() if row["source"] == "live"]
+    assert [row["attempt"] for row in rows] == list(range(len(attempts)))
+    assert len({row["call"] for row in rows[1:]} | {rows[0]["id"]}) == 1
+    assert [row["status"] for row in rows[:sent]] == ["error"] * sent
+    for server, key in ((primary, OPENAI_KEY), (fallback, CLAUDE_KEY)):
+        for seen in server.requests:
+            others = {OPENAI_KEY, CLAUDE_KEY} - {key}
+            assert not any(other in str(seen.headers) + str(seen.raw) for other in others)
+
+
+@pytest.mark.parametrize("how", ["stream", "astream"])
+@pytest.mark.parametrize("broken", ["cut", "unfinished"])
+def test_after_the_first_token_nobody_else_is_asked(
+    client: Client, primary: FakeServer, fallback: FakeServer, broken: str, how: str
+) -> None:
+    getattr(primary, broken)("one two three")
+
+    with pytest.raises(exceptions.ProviderError) as caught:
+        ask(client, how, model=OPENAI, fallbacks=[CLAUDE], num_retries=3)
+
+    assert caught.value.partial
+    assert (primary.count, fallback.count) == (1, 0)
+    assert [row["status"] for row in client.history.rows()] == ["incomplete"]
+    assert list(client.shelf.recordings.all()) == []
+
+
+@pytest.mark.parametrize("how", HOWS)
+def test_one_retry_of_a_500_is_two_requests_and_the_first_error_is_raised(
+    client: Client, primary: FakeServer, how: str
+) -> None:
+    primary.fail(500, message="first")
+    primary.fail(503, message="second")
+
+    with pytest.raises(exceptions.ServerError, match="first") as caught:
+        ask(client, how, model=OPENAI, num_retries=1)
+
+    assert primary.count == 2
+    assert [one["model"] for one in caught.value.attempts] == [OPENAI, OPENAI]
+    assert "second" in caught.value.attempts[1]["error"]
+
+
+@pytest.mark.parametrize("how", HOWS)
+def test_a_retry_that_succeeds_is_one_answer_and_two_rows(
+    client: Client, primary: FakeServer, how: str
+) -> None:
+    primary.fail(503, message="busy")
+    primary.reply("at last")
+
+    completion = ask(client, how, model=OPENAI, num_retries=1)
+
+    assert completion.text == "at last"
+    assert [row["status"] for row in client.history.rows()] == ["error", "ok"]
+    assert client.history.totals().unknown == 0
+
+
+@pytest.mark.parametrize("how", HOWS)
+@pytest.mark.parametrize("broken", ["opnai/gpt-5", "no-such-family", "openai/gpt-5-mini"])
+def test_an_unknown_name_or_a_missing_key_goes_to_the_next_model_at_once(
+    client: Client, fallback: FakeServer, monkeypatch: pytest.MonkeyPatch, broken: str, how: str
+) -> None:
+    completion = ask(client, how, model=broken, fallbacks=["nobody/x", CLAUDE], num_retries=2)
+
+    assert completion.provider == "anthropic"
+    assert len(completion.attempts) == 3
+    assert fallback.count == 1
+
+
+def test_all_candidates_are_looked_up_before_any_is_asked(
+    client: Client, primary: FakeServer, fallback: FakeServer
+) -> None:
+    client.complete("Why?", model=CLAUDE)
+    fallback.clear()
+
+    completion = client.complete("Why?", model=OPENAI, fallbacks=[CLAUDE])
+
+    assert (completion.source, completion.provider) == ("replay", "anthropic")
+    assert (primary.count, fallback.count) == (0, 0)
+
+
+def test_a_key_that_is_passed_goes_to_the_first_model_only(
+    client: Client, primary: FakeServer, fallback: FakeServer
+) -> None:
+    primary.fail(401, message="unknown key")
+
+    client.complete("Why?", model=OPENAI, api_key="passed-key-0123456789", fallbacks=[CLAUDE])
+
+    assert "passed-key-0123456789" in str(primary.last.headers)
+    assert "passed-key" not in str(fallback.last.headers)
+    assert CLAUDE_KEY in str(fallback.last.headers)
+
+
+def test_retry_after_is_waited_for(
+    client: Client, primary: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr("llm_magic.client.time.sleep", waited.append)
+    primary.fail(429, message="slow down", retry_after=7)
+
+    client.complete("Why?", model=OPENAI, num_retries=1)
+
+    assert waited == [7.0]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"num_retries": -1}, "a number from 0"),
+        ({"fallbacks": "openai/x"}, "a list of models, not one text"),
+    ],
+)
+def test_misuse_is_told_before_anything_is_sent(
+    client: Client, primary: FakeServer, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(exceptions.ParameterError, match=message):
+        client.complete("Why?", model=OPENAI, **options)
+
+    assert primary.count == 0
