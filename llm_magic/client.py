@@ -10,11 +10,11 @@ import atexit
 import os
 import threading
 import time
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from llm_magic import config, history, routing, secrets
+from llm_magic import config, history, routing, secrets, tools
+from llm_magic.arguments import Arguments, Prompt, messages_of
 from llm_magic.cassette import Shelf
 from llm_magic.config import Settings
 from llm_magic.exceptions import LLMMagicError, ModelNameError, ParameterError
@@ -22,23 +22,11 @@ from llm_magic.history import History
 from llm_magic.pipeline import Call, Candidate
 from llm_magic.providers import catalog
 from llm_magic.providers.base import Unreachable
+from llm_magic.rounds import Rounds
 from llm_magic.streaming import AsyncCompletionStream, CompletionStream
-from llm_magic.types import AttrDict, Completion, Mode, Request, Transport, plain
+from llm_magic.types import AttrDict, Completion, Mode, Request, Transport
 
 __all__ = ["Client", "acomplete", "astream", "complete", "default", "stream"]
-
-Prompt = str | Sequence[Mapping[str, Any]]
-
-# Travel decisions are arguments of their own or made by us; sent along they would change nothing
-# for the model and break the record of what was asked.
-_NOT_PARAMETERS = {
-    "messages": "pass the messages as the first argument",
-    "stream": "use stream() or astream()",
-    "max_retries": "retries are ours: num_retries=",
-    "extra_headers": "headers are not part of a request",
-    "extra_query": "queries are not part of a request",
-    "default_headers": "headers are not part of a request",
-}
 
 
 class Client:
@@ -100,6 +88,18 @@ class Client:
             call of a run uses the n-th answer.
         cache_seed : int or str, optional
             Keeps otherwise equal requests apart.
+        files : path, bytes, URL, image, figure, DataFrame or list of them, optional
+            What goes with the prompt; see :func:`llm_magic.media.part`.
+        schema : class, dict or str, optional
+            What the answer looks like: a pydantic model, a JSON schema, or ``"name, age int"``.
+            The answer is then in ``.parsed``.
+        tools : list of functions and dicts, optional
+            What the model may call: Python functions, or definitions in OpenAI's format.
+        max_tool_rounds : int, optional
+            How often calls to the functions are run and their results sent back; 0 leaves it to
+            you.
+        rerun_tools : bool, optional
+            Run the functions again where their results are recorded.
         num_retries : int, optional
             How often a model is asked again after a failure that may pass.
         fallbacks : sequence of str, optional
@@ -131,7 +131,24 @@ class Client:
         >>> answer.source, answer.cost
         ('live', Decimal('0'))
         """
-        call = self._call(prompt, options)
+        arguments = Arguments(**options)
+        messages = messages_of(prompt, arguments.system, arguments.files)
+        if not arguments.max_tool_rounds:
+            return self._complete(messages, arguments)
+        rounds = self._rounds(messages, arguments)
+        while True:
+            completion = self._complete(rounds.messages, arguments)
+            calls = rounds.wanted(completion)
+            if not calls:
+                return rounds.finish(completion)
+            results = rounds.recorded(completion)
+            if results is None:
+                results = [tools.call(rounds.functions[name], text) for name, text in calls]
+                rounds.record(completion, results)
+            rounds.add(completion, results)
+
+    def _complete(self, messages: list[dict[str, Any]], arguments: Arguments) -> Completion:
+        call = self._call(messages, arguments)
         try:
             call.look_up()
             call.wait_for_twin()
@@ -159,8 +176,27 @@ class Client:
             wait = call.next_attempt(failure)
 
     async def acomplete(self, prompt: Prompt, **options: Any) -> Completion:
-        """As :meth:`complete`, awaited."""
-        call = self._call(prompt, options)
+        """As :meth:`complete`, awaited; functions in ``tools`` may be coroutines."""
+        arguments = Arguments(**options)
+        messages = messages_of(prompt, arguments.system, arguments.files)
+        if not arguments.max_tool_rounds:
+            return await self._acomplete(messages, arguments)
+        rounds = self._rounds(messages, arguments)
+        while True:
+            completion = await self._acomplete(rounds.messages, arguments)
+            calls = rounds.wanted(completion)
+            if not calls:
+                return rounds.finish(completion)
+            results = rounds.recorded(completion)
+            if results is None:
+                results = [
+                    await tools.async_call(rounds.functions[name], text) for name, text in calls
+                ]
+                rounds.record(completion, results)
+            rounds.add(completion, results)
+
+    async def _acomplete(self, messages: list[dict[str, Any]], arguments: Arguments) -> Completion:
+        call = self._call(messages, arguments)
         try:
             call.look_up()
             await call.await_twin()
@@ -191,21 +227,31 @@ class Client:
 
     def stream(self, prompt: Prompt, **options: Any) -> CompletionStream:
         """As :meth:`complete`, in pieces: iterate the chunks, then read ``.completion``."""
-        call = self._call(prompt, options, stream=True)
-        call.look_up()
-        return CompletionStream(call)
+        return CompletionStream(self._stream(prompt, options))
 
     def astream(self, prompt: Prompt, **options: Any) -> AsyncCompletionStream:
         """As :meth:`stream`, for ``async for``."""
-        call = self._call(prompt, options, stream=True)
-        call.look_up()
-        return AsyncCompletionStream(call)
+        return AsyncCompletionStream(self._stream(prompt, options))
 
-    def _call(self, prompt: Prompt, options: dict[str, Any], *, stream: bool = False) -> Call:
-        arguments = _Arguments(**options)
+    def _stream(self, prompt: Prompt, options: dict[str, Any]) -> Call:
+        arguments = Arguments(**options)
+        if arguments.max_tool_rounds:
+            raise ParameterError("max_tool_rounds= goes with complete() and acomplete()")
+        messages = messages_of(prompt, arguments.system, arguments.files)
+        call = self._call(messages, arguments, stream=True)
+        call.look_up()
+        return call
+
+    def _rounds(self, messages: list[dict[str, Any]], arguments: Arguments) -> Rounds:
+        mode = self.settings.get("mode", arguments.mode)
+        shelf = None if mode is Mode.DISABLED else self.shelf
+        return Rounds(messages, arguments, mode, shelf, self.settings.workspace.notebook)
+
+    def _call(
+        self, messages: list[dict[str, Any]], arguments: Arguments, *, stream: bool = False
+    ) -> Call:
         settings = self.settings
         mode = settings.get("mode", arguments.mode)
-        messages = _messages(prompt, arguments.system)
         timeout = settings.get("timeout", arguments.timeout)
         own = Transport(arguments.api_key, arguments.api_base, timeout)
         # A key and an address belong to the model they were given for, never to a fallback.
@@ -224,6 +270,7 @@ class Client:
             stream=stream,
             sample=arguments.sample,
             num_retries=arguments.num_retries,
+            schema=arguments.schema,
             keep_text=settings.get("history_text"),
         )
 
@@ -232,7 +279,7 @@ class Client:
         reference: str | None,
         transport: Transport,
         messages: list[dict[str, Any]],
-        arguments: _Arguments,
+        arguments: Arguments,
     ) -> Candidate:
         try:
             provider, model = routing.resolve(reference, self.settings)
@@ -267,67 +314,6 @@ class Client:
             if self._shelf is not None:
                 self._shelf.close()
                 self._shelf = None
-
-
-class _Arguments:
-    """The keyword arguments of an entry point, sorted into ours and the provider's."""
-
-    def __init__(
-        self,
-        *,
-        model: str | None = None,
-        system: str | None = None,
-        mode: str | Mode | None = None,
-        sample: int | None = None,
-        cache_seed: int | str | None = None,
-        num_retries: int = 0,
-        fallbacks: Sequence[str] | None = None,
-        timeout: float | None = None,
-        api_key: str | None = None,
-        api_base: str | None = None,
-        **parameters: Any,
-    ) -> None:
-        if sample is not None and (not isinstance(sample, int) or sample < 0):
-            raise ParameterError(f"sample={sample!r}: it counts answers from 0")
-        if not isinstance(num_retries, int) or num_retries < 0:
-            raise ParameterError(f"num_retries={num_retries!r}: a number from 0")
-        if isinstance(fallbacks, str):
-            raise ParameterError(f"fallbacks={fallbacks!r}: a list of models, not one text")
-        for name in parameters:
-            if name in _NOT_PARAMETERS:
-                raise ParameterError(f"{name}= is not a parameter: {_NOT_PARAMETERS[name]}")
-        self.model = model
-        self.system = system
-        self.mode = mode
-        self.sample = sample
-        self.cache_seed = cache_seed
-        self.num_retries = num_retries
-        self.fallbacks = list(fallbacks or ())
-        self.timeout = timeout
-        self.api_key = api_key
-        self.api_base = api_base
-        self.parameters: dict[str, Any] = plain(
-            {name: value for name, value in parameters.items() if value is not None}, "parameters"
-        )
-
-
-def _messages(prompt: Prompt, system: str | None) -> list[dict[str, Any]]:
-    if isinstance(prompt, str):
-        messages: list[dict[str, Any]] = [{"role": "user", "content": prompt}]
-    elif isinstance(prompt, Sequence) and not isinstance(prompt, (bytes, bytearray)):
-        messages = plain(prompt, "messages")
-    else:
-        raise ParameterError(f"a prompt is text or a list of messages, not {type(prompt).__name__}")
-    for index, message in enumerate(messages):
-        if not isinstance(message, dict) or not isinstance(message.get("role"), str):
-            raise ParameterError(
-                f'messages[{index}] is no message; it looks like {{"role": "user", "content": ...}}'
-            )
-    if system is not None:
-        messages = [{"role": "system", "content": system}, *messages]
-    if not any(message.get("content") or message.get("tool_calls") for message in messages):
-        raise ParameterError("the prompt is empty; there is nothing to ask")
-    return messages
 
 
 _default: Client | None = None

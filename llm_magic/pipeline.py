@@ -15,19 +15,21 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from llm_magic import failover, history, limits, pricing, replay
+from llm_magic import failover, history, limits, media, pricing, replay
 from llm_magic.cassette import Shelf
 from llm_magic.exceptions import (
     IncompleteError,
     LLMMagicError,
     ParameterWarning,
     ProviderError,
+    SchemaError,
 )
 from llm_magic.failover import Attempt
 from llm_magic.history import History
 from llm_magic.providers.base import Provider
 from llm_magic.recordings import Recording, key_of, now
 from llm_magic.replay import Plan, Run, in_flight
+from llm_magic.schemas import Schema
 from llm_magic.types import AttrDict, Completion, Mode, Request, Transport
 
 __all__ = ["Call", "Candidate"]
@@ -74,6 +76,7 @@ class Call:
     notebook: str | None
     stream: bool = False
     sample: int | None = None
+    schema: Schema | None = None
     num_retries: int = 0
     keep_text: bool = True
     run: Run | None = None
@@ -231,7 +234,7 @@ class Call:
         recording = self.recording
         assert recording is not None
         usage = recording.usage
-        saved = pricing.cost(usage, recording.prices)
+        saved, _ = pricing.charged(recording.response.get("usage"), usage, recording.prices)
         self.completion = Completion(
             recording.response,
             **self._about("replay"),
@@ -249,7 +252,7 @@ class Call:
             saved=saved,
             cost_source="replay",
         )
-        return self.completion
+        return self._parsed(self.completion)
 
     # A live call
 
@@ -299,7 +302,7 @@ class Call:
         recording = Recording(
             key=self.key,
             ordinal=self.candidate.ordinal,
-            request=self.request.to_dict(),
+            request={**self.request.to_dict(), "messages": media.keyed(self.request.messages)},
             response=response,
             call=self._row,
             created=self._created,
@@ -328,7 +331,17 @@ class Call:
             first_token_ms=self.first_token_ms,
             **self._answer_columns(self.completion, self._prices),
         )
-        return self.completion
+        return self.completion if closed else self._parsed(self.completion)
+
+    def _parsed(self, completion: Completion) -> Completion:
+        """The completion with its data; what does not fit is stored all the same."""
+        if self.schema is not None and not completion.choices[0].message.tool_calls:
+            try:
+                completion.parsed = self.schema.parse(completion.text)
+            except SchemaError as error:
+                error.completion = completion
+                raise
+        return completion
 
     def _store(self, recording: Recording) -> None:
         if not self.plan.store or self.shelf is None:

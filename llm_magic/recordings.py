@@ -25,6 +25,7 @@ from typing import Any
 
 import rfc8785
 
+from llm_magic import media
 from llm_magic.exceptions import CassetteError, ParameterError, StoreError
 from llm_magic.secrets import redact
 from llm_magic.storage import Store
@@ -79,7 +80,7 @@ def key_of(request: Request) -> str:
         "provider": request.provider,
         "endpoint": request.endpoint,
         "model": request.model,
-        "messages": request.messages,
+        "messages": media.keyed(request.messages),
         "parameters": parameters,
         "cache_seed": request.cache_seed,
     }

@@ -378,6 +378,8 @@ class Completion(AttrDict):
         The recording that this answer is, or would be.
     routing : dict
         How the model was chosen, where it was not named.
+    rounds : list of Completion
+        The completions before this one, in which the model called functions.
     attempts : list of dict
         Every request that was sent for this answer.
     notes : list of str
@@ -396,6 +398,7 @@ class Completion(AttrDict):
         "provider",
         "recorded",
         "reference",
+        "rounds",
         "routing",
         "saved",
         "source",
@@ -414,6 +417,7 @@ class Completion(AttrDict):
     key: str
     ordinal: int
     routing: dict[str, Any]
+    rounds: list[Any]
     attempts: list[Any]
     notes: list[str]
     parsed: Any
@@ -456,7 +460,14 @@ def _rebuild(response: dict[str, Any], about: dict[str, Any]) -> Completion:
 
 
 _ABOUT: dict[str, Any] = {
-    name: {"attempts": list, "notes": list, "routing": dict, "key": str, "ordinal": int}.get(name)
+    name: {
+        "attempts": list,
+        "notes": list,
+        "rounds": list,
+        "routing": dict,
+        "key": str,
+        "ordinal": int,
+    }.get(name)
     for name in Completion.__slots__
 }
 

@@ -28,7 +28,7 @@ ROWS = [
         "failover",
         "limits",
     ],
-    ["pipeline", "streaming", "client"],
+    ["pipeline", "streaming", "arguments", "rounds", "client"],
     ["batch", "tuning", "attach", "doctor", "verify", "importers"],
     ["notebook", "compat", "cli"],
     ["__init__", "__main__"],

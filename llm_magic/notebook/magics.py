@@ -38,6 +38,7 @@ class CompleteMagics(Magics):
     @argument("-s", "--system", help='system message; "quote it" when it has spaces')
     @argument("-T", "--temperature", type=float, help="sampling temperature")
     @argument("--max-tokens", type=int, help="most tokens that the answer may have")
+    @argument("--schema", help="what the answer looks like: a class, or fields as name, age int")
     @argument("--mode", help="REPLAY, FALLBACK, CAPTURE or DISABLED, for this cell")
     @argument("--refresh", action="store_true", help="ask again and overwrite: --mode CAPTURE")
     @argument("--out", metavar="NAME", help="variable that gets the answer")
@@ -83,15 +84,20 @@ class CompleteMagics(Magics):
             system=arguments.system,
             temperature=arguments.temperature,
             max_tokens=arguments.max_tokens,
+            schema=self._schema(arguments.schema),
             mode=Mode.CAPTURE if arguments.refresh else arguments.mode,
         )
         completion = _show(stream, "none" if in_line else arguments.format)
         answer = AnswerText(completion.text, completion, arguments.format)
         if arguments.out is not None:
-            # A format that is data gives data; an answer that is none is there all the same.
-            value = _data(answer) if arguments.format == "json" else answer
-            self.shell.push({arguments.out: value})
+            self.shell.push({arguments.out: _value(answer, arguments)})
         return answer if in_line else None
+
+    def _schema(self, text: str | None) -> Any:
+        """What --schema names: a class or dict of the user's, else the text itself."""
+        if text is not None and text.isidentifier() and text in self.shell.user_ns:
+            return self.shell.user_ns[text]
+        return text
 
     @no_var_expand
     @line_magic
@@ -150,7 +156,12 @@ def _is_name(text: str) -> bool:
     return text.isidentifier() and not keyword.iskeyword(text)
 
 
-def _data(answer: AnswerText) -> Any:
+def _value(answer: AnswerText, arguments: Any) -> Any:
+    """What --out binds: data where data was asked for; an answer that is none is there as text."""
+    if arguments.schema is not None:
+        return answer.parsed
+    if arguments.format != "json":
+        return answer
     try:
         return answer.json()
     except ValueError:

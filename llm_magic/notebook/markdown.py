@@ -130,15 +130,13 @@ _ENVIRONMENT = (
 )
 _INLINE = {
     "$": [
-        re.compile(r"\$\$(?=\s*[^\s$])(?:[^\\$`]++|\\.|\$(?!\$))++\$\$", re.DOTALL),
-        re.compile(r"\$(?![\s$])(?:[^\\$`]++|\\.)++(?<!\s)\$(?!\d)", re.DOTALL),
+        re.compile(r"\$\$(?=\s*[^\s$])(?:[^\\$`]|\\.|\$(?!\$))+\$\$", re.DOTALL),
+        re.compile(r"\$(?![\s$])(?:[^\\$`]|\\.)+(?<!\s)\$(?!\d)", re.DOTALL),
     ],
     "\\": [
-        re.compile(r"\\\((?:[^\\`]++|\\[^)])*+\\\)", re.DOTALL),
-        re.compile(r"\\\[(?:[^\\`]++|\\[^\]])*+\\\]", re.DOTALL),
-        re.compile(
-            _ENVIRONMENT + r"(?:[^\\`]++|\\(?!end\{(?P=name)\}).)*+\\end\{(?P=name)\}", re.S
-        ),
+        re.compile(r"\\\((?:[^\\`]|\\[^)])*\\\)", re.DOTALL),
+        re.compile(r"\\\[(?:[^\\`]|\\[^\]])*\\\]", re.DOTALL),
+        re.compile(_ENVIRONMENT + r"(?:[^\\`]|\\(?!end\{(?P=name)\}).)*\\end\{(?P=name)\}", re.S),
     ],
 }
 _OPENING = re.compile(rf"\$\$|\\\[|{_ENVIRONMENT}")
