@@ -19,8 +19,9 @@ from llm_magic.types import Mode
 
 __all__ = ["main"]
 
-# Exit codes: a notebook or a file that failed, and a command that makes no sense (argparse's own).
-FAILED, MISUSED = 1, 2
+# Exit codes: a notebook or a file that failed; Ctrl-C, as shells count it. A command that makes no
+# sense is argparse's 2.
+FAILED, INTERRUPTED = 1, 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,6 +33,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except LLMMagicError as error:
         print(f"llm-magic: {error}", file=sys.stderr)
         return FAILED
+    except KeyboardInterrupt:
+        print("llm-magic: stopped", file=sys.stderr)
+        return INTERRUPTED
     except BrokenPipeError:
         # The reader of a pipe has seen enough; Python would complain again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -172,6 +176,11 @@ def execute(
         client.execute(env=environment)
     except CellExecutionError as error:
         failure = f"{_place(notebook, begun[-1], code)}: {error.ename}: {error.evalue}"
+    except AssertionError:
+        if client.km is not None:
+            raise
+        # On Ctrl-C nbclient shuts the kernel down, and then stumbles over its absence.
+        raise KeyboardInterrupt from None
     except DeadKernelError:
         failure = f"{_place(notebook, begun[-1], code)}: the kernel died"
     except NoSuchKernel as error:
@@ -199,7 +208,7 @@ def _print_outputs(cell: Any) -> None:
         if output.output_type == "error":
             text = "\n".join(output.traceback)
         if text.strip():
-            print(text.rstrip() + "\n")
+            print(text.rstrip() + "\n", flush=True)
 
 
 def _totals(path: Path, session: str) -> Totals:

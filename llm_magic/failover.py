@@ -4,7 +4,8 @@
 what happened                                          what we do
 =====================================================  ===========================================
 connect error, timeout, 408, 409, 425, 429, 5xx, 529   retry up to ``num_retries``; then next model
-401, 403, 404, missing key, unknown name, quota        next model at once
+401, 403, 404, missing key, unknown name, quota,       next model at once
+an extra that is not installed
 400, 413, 422                                          raise; next model only where another one may
                                                        do: context length, unsupported parameter
 stream                                                 all of this until the first token; then raise
@@ -46,6 +47,7 @@ _TABLE: tuple[tuple[type[LLMMagicError], Reaction], ...] = (
     (exceptions.PermissionDeniedError, Reaction.NEXT),
     (exceptions.NotFoundError, Reaction.NEXT),
     (exceptions.MissingKeyError, Reaction.NEXT),
+    (exceptions.ConfigError, Reaction.NEXT),  # an SDK's extra that is not installed
     (exceptions.ModelNameError, Reaction.NEXT),
 )
 

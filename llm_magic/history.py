@@ -388,12 +388,18 @@ def _migrate(connection: sqlite3.Connection, path: Path | None) -> None:
 def _row(fields: Mapping[str, Any]) -> dict[str, Any]:
     if unknown := fields.keys() - COLUMNS.keys():
         raise TypeError(f"the ledger has no column {sorted(unknown)[0]}")
-    return {name: _cell(value) for name, value in fields.items()}
+    # Every replay writes a row: what needs no conversion gets none.
+    return {
+        name: value if type(value) in _PLAIN or name in _WORDS else _cell(value)
+        for name, value in fields.items()
+    }
+
+
+_PLAIN = frozenset({type(None), int, float, bool})
+_WORDS = frozenset({"id", "session", "status", "source", "mode", "api", "key", "call"})
 
 
 def _cell(value: Any) -> Any:
-    if value is None or type(value) in (int, float, bool):
-        return value
     if isinstance(value, str):
         value = redact(value)
         # Half a surrogate pair cannot be stored as UTF-8.

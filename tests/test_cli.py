@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -459,3 +460,18 @@ def test_a_terminal_shows_each_answer_once():
     assert "mode: FALLBACK (default)" in out
     assert "Traceback" not in out
     assert "\x1b" not in out
+
+
+def test_ctrl_c_stops_the_run_with_one_line_and_keeps_what_ran(write):
+    path = write("slow.ipynb", "print('first')", "import time\ntime.sleep(60)")
+    command = [sys.executable, "-m", "llm_magic", "run", str(path), "--show", "-o", "out.ipynb"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **pipes) as running:
+        assert running.stdout.readline() == "first\n"
+
+        running.send_signal(signal.SIGINT)
+        _, errors = running.communicate(timeout=60)
+
+    assert running.returncode == 130
+    assert errors.splitlines()[-1] == "llm-magic: stopped"
+    assert "first" in (path.parent / "out.ipynb").read_text()

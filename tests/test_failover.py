@@ -22,6 +22,7 @@ REACTIONS: dict[exceptions.LLMMagicError, Reaction] = {
     exceptions.NotFoundError("404"): Reaction.NEXT,
     exceptions.MissingKeyError("no key"): Reaction.NEXT,
     exceptions.ModelNameError("unknown"): Reaction.NEXT,
+    exceptions.ConfigError("no boto3"): Reaction.NEXT,
     exceptions.BadRequestError("no"): Reaction.RAISE,
     exceptions.BadRequestError("no", code="context_length_exceeded"): Reaction.NEXT,
     exceptions.BadRequestError("prompt is too long: 300 > 200"): Reaction.NEXT,

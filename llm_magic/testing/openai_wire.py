@@ -40,7 +40,7 @@ def completion(answer: Answer) -> dict[str, Any]:
             {
                 "index": index,
                 "message": _message(answer, text),
-                "logprobs": None,
+                "logprobs": _logprobs(answer, text),
                 "finish_reason": answer.finish_reason,
             }
             for index, text in enumerate(answer.texts)
@@ -164,12 +164,47 @@ def _closing(answer: Answer) -> bytes:
     return b"".join([*events, b"data: [DONE]\n\n"])
 
 
-def _chunk(answer: Answer, index: int, delta: object, finish_reason: str | None = None) -> bytes:
-    choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
+def _chunk(
+    answer: Answer,
+    index: int,
+    delta: Mapping[str, Any],
+    finish_reason: str | None = None,
+) -> bytes:
+    choice = {
+        "index": index,
+        "delta": delta,
+        "logprobs": _logprobs(answer, delta.get("content")),
+        "finish_reason": finish_reason,
+    }
     chunk = {**_identity(answer, "chat.completion.chunk"), "choices": [choice]}
     if _usage_asked(answer):
         chunk["usage"] = None
     return _event(chunk)
+
+
+def _logprobs(answer: Answer, text: str | None) -> dict[str, Any] | None:
+    """The log probabilities of a text's words, if they were asked for."""
+    if not answer.body.get("logprobs") or not text:
+        return None
+    alternatives = answer.body.get("top_logprobs") or 0
+    return {
+        "content": [
+            # The likeliest token is the one that was taken; the others have made-up names.
+            {
+                **_token(word, 0),
+                "top_logprobs": [
+                    _token(word if rank == 0 else f"{word}#{rank}", rank)
+                    for rank in range(alternatives)
+                ],
+            }
+            for word in words(text)
+        ],
+        "refusal": None,
+    }
+
+
+def _token(text: str, rank: int) -> dict[str, Any]:
+    return {"token": text, "logprob": -0.5 - rank, "bytes": list(text.encode())}
 
 
 def _usage_asked(answer: Answer) -> bool:

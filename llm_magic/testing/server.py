@@ -42,7 +42,8 @@ class FakeServer:
     """A provider on 127.0.0.1 that answers what a test scripts, and remembers what it was asked.
 
     Answers are used up in the order requests arrive, whatever their dialect; when none is left,
-    `default` answers.
+    `default` answers. Every word is a token, for the usage and, where OpenAI's `logprobs` are asked
+    for, for those.
 
     Parameters
     ----------
