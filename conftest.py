@@ -67,6 +67,14 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeServer]:
 
 
 @pytest.fixture
+def anthropic_server(server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeServer]:
+    """A server of Anthropic's own, so that a test sees who was asked what, with which key."""
+    with FakeServer() as running:
+        monkeypatch.setenv("ANTHROPIC_BASE_URL", running.anthropic_url)
+        yield running
+
+
+@pytest.fixture
 def run_python() -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run Python code in a process of its own, in the test's folder."""
 

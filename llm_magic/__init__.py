@@ -10,6 +10,7 @@ In a notebook, ``%load_ext llm_magic`` adds ``%%complete`` and ``%llm``.
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from llm_magic.types import Chunk, Completion, Mode, Request, Usage
 
 __version__ = "0.1.0"
+
+# Before a cell can change it: REPLAY from outside is a ceiling (see llm_magic.config).
+MODE_AT_IMPORT = os.environ.get("LLM_MAGIC_MODE", "")
 
 # Public names and where they live; a name is imported when it is first used.
 _HOMES = {

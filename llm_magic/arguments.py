@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from llm_magic import media, schemas, tools
-from llm_magic.exceptions import ParameterError
+from llm_magic import media, schemas, secrets, tools
+from llm_magic.exceptions import LLMMagicError, ParameterError, did_you_mean
 from llm_magic.types import Mode, plain
 
-__all__ = ["Arguments", "Prompt", "messages_of"]
+__all__ = ["Arguments", "Prompt", "messages_of", "texts_of"]
 
-# Text, or messages in OpenAI's shape.
-Prompt = str | Sequence[Mapping[str, Any]]
+# Text, messages in OpenAI's shape, or texts for the other two kinds of API.
+Prompt = str | Sequence[Mapping[str, Any]] | Sequence[str]
+
+# Kinds of API, and what the prompt is called there.
+_APIS = {"chat": "messages", "completion": "prompts", "embedding": "texts to embed"}
 
 # Travel decisions are arguments of their own or made by us; sent along they would change nothing
 # for the model and break the record of what was asked.
@@ -33,6 +36,7 @@ class Arguments:
         self,
         *,
         model: str | None = None,
+        api: str = "chat",
         system: str | None = None,
         mode: str | Mode | None = None,
         sample: int | None = None,
@@ -43,7 +47,8 @@ class Arguments:
         max_tool_rounds: int = 0,
         rerun_tools: bool = False,
         num_retries: int = 0,
-        fallbacks: Sequence[str] | None = None,
+        fallbacks: Sequence[str | Mapping[str, Any]] | None = None,
+        on_fallback: Callable[[LLMMagicError, str], object] | None = None,
         timeout: float | None = None,
         api_key: str | None = None,
         api_base: str | None = None,
@@ -59,7 +64,10 @@ class Arguments:
         for name in parameters:
             if name in _NOT_PARAMETERS:
                 raise ParameterError(f"{name}= is not a parameter: {_NOT_PARAMETERS[name]}")
+        if api not in _APIS:
+            raise ParameterError(f"api={api!r}: {did_you_mean(str(api), _APIS)}")
         self.model = model
+        self.api = api
         self.system = system
         self.mode = mode
         self.sample = sample
@@ -68,7 +76,8 @@ class Arguments:
         self.max_tool_rounds = max_tool_rounds
         self.rerun_tools = rerun_tools
         self.num_retries = num_retries
-        self.fallbacks = list(fallbacks or ())
+        self.fallbacks = [_fallback(one) for one in fallbacks or ()]
+        self.on_fallback = on_fallback
         self.timeout = timeout
         self.api_key = api_key
         self.api_base = api_base
@@ -83,6 +92,40 @@ class Arguments:
         self.parameters: dict[str, Any] = plain(
             {name: value for name, value in parameters.items() if value is not None}, "parameters"
         )
+        if api != "chat":
+            self._refuse_what_is_for_chat()
+
+    def messages(self, prompt: Prompt) -> list[dict[str, Any]]:
+        """What is asked, as messages; texts for the other APIs are a message each."""
+        if self.api == "chat":
+            return messages_of(prompt, self.system, self.files)
+        return texts_of(prompt, _APIS[self.api])
+
+    def _refuse_what_is_for_chat(self) -> None:
+        given = {
+            "system": self.system is not None,
+            "files": not isinstance(self.files, tuple) or bool(self.files),
+            "schema": self.schema is not None,
+            "tools": "tools" in self.parameters,
+        }
+        for name in (name for name, there in given.items() if there):
+            raise ParameterError(f"{name}= goes with api='chat', not with api={self.api!r}")
+
+
+# What a fallback with a key or an address of its own says.
+_FALLBACK = ("model", "api_key", "api_base")
+
+
+def _fallback(given: str | Mapping[str, Any]) -> dict[str, Any]:
+    fallback = {"model": given} if isinstance(given, str) else given
+    if not isinstance(fallback, Mapping) or not isinstance(fallback.get("model"), str):
+        raise ParameterError("fallbacks: each is a model, or a dict with model=")
+    for name in fallback:
+        if name not in _FALLBACK:
+            raise ParameterError(f"fallbacks: {name!r}; {did_you_mean(str(name), _FALLBACK)}")
+    known = {name: fallback.get(name) for name in _FALLBACK}
+    secrets.hide(known)
+    return known
 
 
 def _definitions(given: Sequence[Any]) -> list[dict[str, Any]]:
@@ -124,6 +167,23 @@ def messages_of(prompt: Prompt, system: str | None, files: Any = ()) -> list[dic
     if not any(message.get("content") or message.get("tool_calls") for message in messages):
         raise ParameterError("the prompt is empty; there is nothing to ask")
     return messages
+
+
+def texts_of(prompt: Prompt, name: str) -> list[dict[str, Any]]:
+    """One text or several, as a message each.
+
+    Raises
+    ------
+    ParameterError
+        For what is no text, such as numbers of tokens, or an empty one.
+    """
+    many = isinstance(prompt, Iterable) and not isinstance(prompt, (str, bytes, Mapping))
+    texts = list(prompt) if many else [prompt]
+    if not all(isinstance(text, str) for text in texts):
+        raise ParameterError(f"{name}: pass a text or a list of texts")
+    if not texts or not all(texts):
+        raise ParameterError(f"{name}: an empty one cannot be sent")
+    return [{"role": "user", "content": plain(text)} for text in texts]
 
 
 def _message(message: Any, index: int) -> dict[str, Any]:

@@ -17,16 +17,17 @@ import hashlib
 import json
 import os
 import re
+import stat
 import tempfile
 import threading
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from llm_magic.config import Workspace
-from llm_magic.exceptions import CassetteError, StoreError
-from llm_magic.recordings import KEY_SCHEMA, Recording, Recordings, Variant, dump_line
+from llm_magic.exceptions import CassetteError, ConfigError, StoreError
+from llm_magic.recordings import KEY_SCHEMA, Recording, Recordings, Variant, dump_line, row_name
 from llm_magic.storage import Store, prepare_working_folder, writable
 
 __all__ = ["Cassette", "Saved", "Shelf", "Status"]
@@ -34,6 +35,11 @@ __all__ = ["Cassette", "Saved", "Shelf", "Status"]
 FORMAT = "llm-magic cassette"
 VERSION = 1
 ENDING = ".cassette.jsonl"
+# A cassette is read into memory; this is twenty times what git hosts take.
+LARGEST = 2 * 1024**3
+
+# Above this a save gives advice: git hosts refuse files of 100 MB, and warn from here on.
+LARGE = 50_000_000
 
 # An answer of one notebook: key and ordinal.
 Place = tuple[str, int]
@@ -208,18 +214,23 @@ def _umask() -> int:
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """What a save did: the file, how many recordings it holds, what changed in it."""
+    """What a save did: the file, how many recordings it holds, what changed in it.
+
+    ``advice`` says what to do about a file that git hosts will refuse; empty for others.
+    """
 
     path: Path
     total: int
     added: int
     replaced: int
     removed: int
+    advice: str = ""
 
     def __str__(self) -> str:
         changes = {"new": self.added, "replaced": self.replaced, "removed": self.removed}
         told = ", ".join(f"{count} {word}" for word, count in changes.items() if count)
-        return f"{self.path.name}: {self.total} recordings ({told or 'nothing changed'})"
+        line = f"{self.path.name}: {self.total} recordings ({told or 'nothing changed'})"
+        return f"{line}\n{self.advice}" if self.advice else line
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,12 +265,17 @@ class Shelf:
     def __init__(self, workspace: Workspace) -> None:
         self.folder = workspace.folder
         self._workspace = workspace
+        if not workspace.folder.is_dir():
+            raise ConfigError(f"there is no folder {workspace.folder} to work in")
         if writable(workspace.folder):
             prepare_working_folder(workspace.working)
         self.store = Store(workspace.working / "recordings")
         self.recordings = Recordings(self.store)
         # What this process used, for a notebook whose name is told only later.
         self.used: set[Place] = set()
+        # Where nobody said which notebook runs: the one taken for it, and what was told of it.
+        self._taken_for: str | None = None
+        self._told: set[tuple[str, str]] = set()
         self._synced: dict[str, _Sync] = {}
         self._lock = threading.RLock()
 
@@ -281,11 +297,35 @@ class Shelf:
         mine = _used_by(notebook or "", variants)
         if mine is not None and mine.users[notebook or ""] is None:
             return None if mine.dropped else _read(mine.line)
-        for name in [notebook] if notebook else self.notebooks():
+        for name in [notebook] if notebook else self._likely_notebooks():
             recording = self._find_in(name, key, ordinal, variants)
             if recording is not None:
+                if not notebook:
+                    self._take_for(name, recording)
                 return recording
         return self._find_shared(key, ordinal, notebook, variants)
+
+    def _likely_notebooks(self) -> list[str]:
+        """Notebooks with a cassette, first the one whose answers were used last."""
+        return sorted(self.notebooks(), key=lambda name: (name != self._taken_for, name))
+
+    def _take_for(self, notebook: str, recording: Recording) -> None:
+        """Note whose answer was used where nobody said which notebook runs."""
+        self._taken_for = notebook
+        place = (recording.key, recording.ordinal)
+        for other in self.notebooks():
+            cassette = self._cassette(other) if other != notebook else None
+            if cassette is None or place not in cassette:
+                continue
+            differs = cassette.line(*place) != recording.to_line()
+            if differs and (notebook, other) not in self._told:
+                self._told.add((notebook, other))
+                warnings.warn(
+                    f"{notebook}{ENDING} and {other}{ENDING} answer the same request differently;"
+                    f" {notebook} is taken. Set LLM_MAGIC_NOTEBOOK to the notebook that runs",
+                    RuntimeWarning,
+                    stacklevel=2,
+                )
 
     def _find_in(
         self, notebook: str, key: str, ordinal: int, variants: list[Variant]
@@ -338,28 +378,64 @@ class Shelf:
         self.used.add((recording.key, recording.ordinal))
         self.recordings.put(recording.key, recording.ordinal, line, notebook or "")
 
-    def drop_from(self, key: str, ordinal: int, notebook: str | None) -> int:
-        """Drop the notebook's answers to a request from this ordinal on; returns how many."""
-        if self.store.read_only:
-            return 0
-        name = notebook or ""
+    def drop_from(
+        self, key: str, ordinal: int, notebook: str | None, *, keep: Collection[int] = ()
+    ) -> int:
+        """Drop the notebook's answers to a request from this ordinal on; returns how many.
+
+        Parameters
+        ----------
+        keep : collection of int
+            Ordinals that stay.
+        """
         places = {at for at in self.recordings.ordinals(key) if at >= ordinal}
-        saved: set[int] = set()
         if notebook and (cassette := self._cassette(notebook)) is not None:
-            saved = {at for other, at in cassette if other == key and at >= ordinal}
-        count = 0
-        for at in sorted(places | saved):
-            users = [
-                variant for variant in self.recordings.variants(key, at) if name in variant.users
-            ]
-            if not users and at not in saved:
-                continue
-            count += not (users and users[0].dropped)
-            if at in saved:
-                self.recordings.put(key, at, "", name)
-            else:
-                self.recordings.release(key, at, name)
-        return count
+            places |= {at for other, at in cassette if other == key and at >= ordinal}
+        return sum(self.drop(key, at, notebook) for at in sorted(places.difference(keep)))
+
+    def drop(self, key: str, ordinal: int, notebook: str | None) -> bool:
+        """Drop one answer of the notebook; False when it had none."""
+        if self.store.read_only:
+            return False
+        mine = _used_by(notebook or "", self.recordings.variants(key, ordinal))
+        cassette = self._cassette(notebook) if notebook else None
+        saved = cassette is not None and (key, ordinal) in cassette
+        if mine is None and not saved:
+            return False
+        if saved:
+            # The cassette would bring it back: this stands for it until the next save.
+            self.recordings.put(key, ordinal, "", notebook or "")
+        else:
+            self.recordings.release(key, ordinal, notebook or "")
+        return mine is None or not mine.dropped
+
+    def forget(self, keys: Collection[str]) -> list[Path]:
+        """Remove all answers under these keys, of every notebook here, store and cassettes.
+
+        Returns
+        -------
+        list of pathlib.Path
+            The cassettes that held one of them.
+
+        Raises
+        ------
+        CassetteError
+            When a cassette of the folder cannot be read; nothing is removed.
+        """
+        changed = []
+        with self._lock, self.store.erasing():
+            cassettes = {name: Cassette(self.cassette_path(name)) for name in self.notebooks()}
+            for name, cassette in cassettes.items():
+                lines = cassette.lines()
+                kept = {place: line for place, line in lines.items() if place[0] not in keys}
+                if len(kept) < len(lines):
+                    write(cassette.path, name, kept)
+                    changed.append(cassette.path)
+            for key in keys:
+                for ordinal in self.recordings.ordinals(key):
+                    self.store.delete(row_name(key, ordinal))
+        self.used = {place for place in self.used if place[0] not in keys}
+        return changed
 
     def adopt(self, notebook: str, places: Iterable[Place] | None = None) -> int:
         """Give a notebook answers that it does not have yet; returns how many.
@@ -424,24 +500,12 @@ class Shelf:
         path = self.cassette_path(notebook)
         with self._lock, self.store.transaction():
             sync = self._sync(notebook)
-            existing = self._cassette(notebook)
-            lines = existing.lines() if existing is not None else {}
-            if existing is None:
-                # The file is gone: what was saved once is written again.
-                unsaved = {
-                    (key, ordinal): variant.line
-                    for key, ordinal, variant in self.recordings.used_by(notebook)
-                }
-            else:
-                unsaved = self.unsaved(notebook)
-            before = dict(lines)
-            for place, line in unsaved.items():
-                if line:
-                    lines[place] = line
-                else:
-                    lines.pop(place, None)
-            if lines or existing is not None:
+            before, unsaved = self._to_save(notebook)
+            lines = _merged(before, unsaved)
+            size = 0
+            if lines or sync.stamp is not None:
                 data = write(path, notebook, lines)
+                size = len(data)
                 sync.digest = hashlib.sha256(data).hexdigest()
                 sync.stamp, sync.cassette = _stamp(path), None
                 self._remember(notebook, sync)
@@ -456,7 +520,23 @@ class Shelf:
             added=len(lines.keys() - before.keys()),
             replaced=sum(before[at] != lines[at] for at in lines.keys() & before.keys()),
             removed=len(before.keys() - lines.keys()),
+            advice=_advice(path, size, lines) if size > LARGE else "",
         )
+
+    def contents(self, notebook: str) -> tuple[dict[Place, str], dict[Place, str]]:
+        """Lines of the cassette as it is now, and as a save would write it."""
+        before, unsaved = self._to_save(notebook)
+        return before, _merged(before, unsaved)
+
+    def _to_save(self, notebook: str) -> tuple[dict[Place, str], dict[Place, str]]:
+        existing = self._cassette(notebook) if notebook else None
+        if existing is not None:
+            return existing.lines(), self.unsaved(notebook)
+        # The file is gone: what was saved once is written again.
+        return {}, {
+            (key, ordinal): variant.line
+            for key, ordinal, variant in self.recordings.used_by(notebook)
+        }
 
     def load(self, notebook: str) -> int:
         """Bring all of a cassette into the store; returns how many recordings it has."""
@@ -540,6 +620,23 @@ class Shelf:
         self.store.close()
 
 
+def _merged(saved: Mapping[Place, str], unsaved: Mapping[Place, str]) -> dict[Place, str]:
+    """The lines of a cassette after a save; an empty unsaved line is an answer that goes."""
+    lines = {**saved, **unsaved}
+    return {place: line for place, line in lines.items() if line}
+
+
+def _advice(path: Path, size: int, lines: Mapping[Place, str]) -> str:
+    largest = sorted(lines, key=lambda place: -len(lines[place]))[:3]
+    named = ", ".join(f"{key[:12]} ({len(lines[key, at]) / 1e6:.1f} MB)" for key, at in largest)
+    return (
+        f"{path.name} has {size / 1e6:.0f} MB, and git hosts refuse files above 100 MB. The largest"
+        f" recordings: {named}. %llm cassette prune drops what this notebook no longer uses,"
+        " %llm forget KEY one recording; else make two notebooks of it, or git lfs track"
+        f" '*{ENDING}'"
+    )
+
+
 def _read(line: str) -> Recording:
     try:
         return Recording.from_line(line)
@@ -556,4 +653,8 @@ def _stamp(path: Path) -> tuple[int, int, int] | None:
         status = path.stat()
     except FileNotFoundError:
         return None
+    if not stat.S_ISREG(status.st_mode) or status.st_size > LARGEST:
+        raise CassetteError(
+            f"{path} cannot be read: it is no file, or larger than {LARGEST:,} bytes"
+        )
     return status.st_mtime_ns, status.st_size, status.st_ino

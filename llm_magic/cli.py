@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from llm_magic import __version__, history
+from llm_magic import __version__, cassette_cli, history, importers
 from llm_magic.cassette import Shelf
 from llm_magic.config import Settings
 from llm_magic.exceptions import LLMMagicError
 from llm_magic.formats import count, table, usd
 from llm_magic.history import Totals
+from llm_magic.storage import writable
 from llm_magic.types import Mode
 
 __all__ = ["main"]
@@ -64,7 +67,9 @@ def _parser() -> argparse.ArgumentParser:
 
     cassette = commands.add_parser("cassette", help="move recordings to and from a cassette")
     kinds = cassette.add_subparsers(required=True, metavar="COMMAND")
-    export = kinds.add_parser("export", help="write what is recorded into the cassette")
+    export = kinds.add_parser(
+        "export", aliases=["save"], help="write what is recorded into the cassette"
+    )
     export.add_argument("notebook", type=Path, metavar="NOTEBOOK")
     export.add_argument(
         "--unnamed",
@@ -75,6 +80,17 @@ def _parser() -> argparse.ArgumentParser:
     load = kinds.add_parser("import", help="read the cassette into the working store")
     load.add_argument("notebook", type=Path, metavar="NOTEBOOK")
     load.set_defaults(command=_import)
+    cassette_cli.add_cassette_commands(kinds)
+    cassette_cli.add_forget(commands)
+
+    adopt = commands.add_parser("import", help="record the answers of another library's cache")
+    adopt.add_argument("path", type=Path, metavar="PATH", help="hopenai's JSON, or cachy.jsonl")
+    adopt.add_argument("notebook", type=Path, metavar="NOTEBOOK")
+    adopt.add_argument(
+        "--log", type=Path, help="the file that CACHY_LOG named: the requests of cachy.jsonl"
+    )
+    adopt.add_argument("--replace", action="store_true", help="also where there is a recording")
+    adopt.set_defaults(command=_adopt)
     return parser
 
 
@@ -102,9 +118,15 @@ def _run(options: argparse.Namespace) -> int:
         environment["LLM_MAGIC_MODE"] = str(options.mode)
     show = _print_outputs if options.show else None
     error, cells = execute(path, environment, output=options.output, show=show)
-    print(_summary(path, cells, _totals(path, session)))
+    totals = _totals(path, session)
+    print(_summary(path, cells, totals))
+    if not writable(path.resolve().parent):
+        print("the folder cannot be written, so the calls are not counted")
     if error:
         print(f"llm-magic: {path.name} failed\n{error}", file=sys.stderr)
+        return FAILED
+    if options.mode is Mode.REPLAY and totals.live:
+        print(f"llm-magic: {path.name} made {totals.live} live calls in REPLAY", file=sys.stderr)
         return FAILED
     return 0
 
@@ -150,8 +172,13 @@ def execute(
     begun: list[int] = []
     done: list[int] = []
 
+    stopped: list[int] = []
+
     def begins(cell: Any, cell_index: int) -> None:
         begun.append(cell_index)
+        if threading.current_thread() is threading.main_thread():
+            # asyncio notices signals by another way; this one only tells us that there was one.
+            signal.signal(signal.SIGINT, lambda number, frame: stopped.append(number))
 
     def executed(cell: Any, cell_index: int, **_: Any) -> None:
         if cell.cell_type == "code":
@@ -176,18 +203,18 @@ def execute(
         client.execute(env=environment)
     except CellExecutionError as error:
         failure = f"{_place(notebook, begun[-1], code)}: {error.ename}: {error.evalue}"
-    except AssertionError:
-        if client.km is not None:
-            raise
+    except (AssertionError, DeadKernelError):
         # On Ctrl-C nbclient shuts the kernel down, and then stumbles over its absence.
-        raise KeyboardInterrupt from None
-    except DeadKernelError:
+        if stopped:
+            raise KeyboardInterrupt from None
         failure = f"{_place(notebook, begun[-1], code)}: the kernel died"
     except NoSuchKernel as error:
         raise LLMMagicError(
             f"there is no kernel {error.name}, which {path.name} asks for; jupyter kernelspec list"
         ) from None
     finally:
+        if begun and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         if sys.stderr.isatty() and show is None:
             print(file=sys.stderr)
         if output is not None:
@@ -292,6 +319,21 @@ def _import(options: argparse.Namespace) -> int:
     shelf.close()
     print(f"{shelf.cassette_path(notebook).name}: {number} recordings are in the store")
     return 0
+
+
+def _adopt(options: argparse.Namespace) -> int:
+    notebook: Path = options.notebook
+    if notebook.suffix != ".ipynb":
+        return _complain(f"{notebook} is not a notebook; name the .ipynb file")
+    report = importers.import_file(
+        options.path,
+        log=options.log,
+        folder=notebook.resolve().parent,
+        notebook=notebook.stem,
+        replace=options.replace,
+    )
+    print(report)
+    return FAILED if len(report.unused) == report.total else 0
 
 
 def _complain(message: str) -> int:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from llm_magic import config, history, routing, secrets, tools
-from llm_magic.arguments import Arguments, Prompt, messages_of
+from llm_magic.arguments import Arguments, Prompt
 from llm_magic.cassette import Shelf
 from llm_magic.config import Settings
 from llm_magic.exceptions import LLMMagicError, ModelNameError, ParameterError
@@ -61,8 +61,12 @@ class Client:
     def shelf(self) -> Shelf:
         """The recordings of the folder; opened at first use."""
         with self._lock:
+            workspace = self.settings.workspace
+            if self._shelf is not None and self._shelf.folder != workspace.folder:
+                self._shelf.close()
+                self._shelf = None
             if self._shelf is None:
-                self._shelf = Shelf(self.settings.workspace)
+                self._shelf = Shelf(workspace)
             return self._shelf
 
     @property
@@ -79,6 +83,9 @@ class Client:
             Text, or messages in OpenAI's shape. It is never changed.
         model : str, optional
             ``provider/model``; by default the setting ``model``.
+        api : {"chat", "completion", "embedding"}, optional
+            With ``completion`` the prompt, or each of several, goes to a model that goes on with a
+            text. With ``embedding`` the texts become vectors: ``.data[0].embedding``.
         system : str, optional
             System message, put first.
         mode : str or Mode, optional
@@ -103,7 +110,10 @@ class Client:
         num_retries : int, optional
             How often a model is asked again after a failure that may pass.
         fallbacks : sequence of str, optional
-            Models to ask, in order, when the one before failed for good.
+            Models to ask, in order, when the one before failed for good. A dict with ``model``,
+            ``api_key`` and ``api_base`` names one with a key or an address of its own.
+        on_fallback : callable, optional
+            Is called with the error and the next model before that is asked; may raise to end it.
         timeout : float, optional
             Seconds without a sign of life before the call is given up.
         api_key, api_base : str, optional
@@ -131,8 +141,9 @@ class Client:
         >>> answer.source, answer.cost
         ('live', Decimal('0'))
         """
+        secrets.hide(options)
         arguments = Arguments(**options)
-        messages = messages_of(prompt, arguments.system, arguments.files)
+        messages = arguments.messages(prompt)
         if not arguments.max_tool_rounds:
             return self._complete(messages, arguments)
         rounds = self._rounds(messages, arguments)
@@ -177,8 +188,9 @@ class Client:
 
     async def acomplete(self, prompt: Prompt, **options: Any) -> Completion:
         """As :meth:`complete`, awaited; functions in ``tools`` may be coroutines."""
+        secrets.hide(options)
         arguments = Arguments(**options)
-        messages = messages_of(prompt, arguments.system, arguments.files)
+        messages = arguments.messages(prompt)
         if not arguments.max_tool_rounds:
             return await self._acomplete(messages, arguments)
         rounds = self._rounds(messages, arguments)
@@ -234,10 +246,13 @@ class Client:
         return AsyncCompletionStream(self._stream(prompt, options))
 
     def _stream(self, prompt: Prompt, options: dict[str, Any]) -> Call:
+        secrets.hide(options)
         arguments = Arguments(**options)
         if arguments.max_tool_rounds:
             raise ParameterError("max_tool_rounds= goes with complete() and acomplete()")
-        messages = messages_of(prompt, arguments.system, arguments.files)
+        if arguments.api == "embedding":
+            raise ParameterError("an embedding does not come in pieces; use complete()")
+        messages = arguments.messages(prompt)
         call = self._call(messages, arguments, stream=True)
         call.look_up()
         return call
@@ -250,14 +265,17 @@ class Client:
     def _call(
         self, messages: list[dict[str, Any]], arguments: Arguments, *, stream: bool = False
     ) -> Call:
+        secrets.refresh_if_grown()
         settings = self.settings
         mode = settings.get("mode", arguments.mode)
         timeout = settings.get("timeout", arguments.timeout)
         own = Transport(arguments.api_key, arguments.api_base, timeout)
-        # A key and an address belong to the model they were given for, never to a fallback.
-        others = Transport(timeout=timeout)
+        # A key and an address belong to the model they were given for, never to another.
         asked = [(settings.get("model", arguments.model), own)]
-        asked += [(reference, others) for reference in arguments.fallbacks]
+        asked += [
+            (one["model"], Transport(one["api_key"], one["api_base"], timeout))
+            for one in arguments.fallbacks
+        ]
         return Call(
             candidates=[
                 self._candidate(reference, transport, messages, arguments)
@@ -270,6 +288,7 @@ class Client:
             stream=stream,
             sample=arguments.sample,
             num_retries=arguments.num_retries,
+            on_fallback=arguments.on_fallback,
             schema=arguments.schema,
             keep_text=settings.get("history_text"),
         )
@@ -305,6 +324,7 @@ class Client:
                 else None
             ),
             cache_seed=arguments.cache_seed,
+            api=arguments.api,
         )
         return Candidate(request, transport, adapter)
 
@@ -343,19 +363,23 @@ atexit.register(close)
 
 def complete(prompt: Prompt, **options: Any) -> Completion:
     """The answer to a prompt; see :meth:`Client.complete` for the arguments."""
+    secrets.hide(options)
     return default().complete(prompt, **options)
 
 
 def stream(prompt: Prompt, **options: Any) -> CompletionStream:
     """The answer in pieces; see :meth:`Client.stream`."""
+    secrets.hide(options)
     return default().stream(prompt, **options)
 
 
 async def acomplete(prompt: Prompt, **options: Any) -> Completion:
     """As :func:`complete`, awaited."""
+    secrets.hide(options)
     return await default().acomplete(prompt, **options)
 
 
 def astream(prompt: Prompt, **options: Any) -> AsyncCompletionStream:
     """As :func:`stream`, for ``async for``."""
+    secrets.hide(options)
     return default().astream(prompt, **options)

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import llm_magic
 from llm_magic.exceptions import ConfigError, did_you_mean
 from llm_magic.types import Mode
 
@@ -123,7 +124,10 @@ class Settings:
         self._aliases: dict[str, str] = {}
         self.notebook_hint: str | None = None
         self._workspace: tuple[Any, Workspace] | None = None
-        self._imposed = self._environ.get("LLM_MAGIC_MODE", "").strip() or None
+        told = [self._environ.get("LLM_MAGIC_MODE", "")]
+        if environ is None:
+            told += _modes_at_start()
+        self._imposed = any(word.strip() and Mode.parse(word) is Mode.REPLAY for word in told)
 
     def get(self, name: str, argument: Any = None) -> Any:
         """The value of a setting.
@@ -150,7 +154,7 @@ class Settings:
     @property
     def imposed(self) -> bool:
         """Whether REPLAY was set from outside, so that nothing in the notebook loosens it."""
-        return self._imposed is not None and Mode.parse(self._imposed) is Mode.REPLAY
+        return self._imposed
 
     def origin(self, name: str) -> str:
         """Where the value of a setting comes from."""
@@ -326,6 +330,25 @@ _TABLES: Mapping[str, Callable[[Any, str], None]] = {
     "aliases": _check_aliases,
     "providers": _check_providers,
 }
+
+
+def _modes_at_start() -> list[str]:
+    """``LLM_MAGIC_MODE`` as it was when the process started, whatever a cell set it to since.
+
+    A cell may change the environment before it imports us. Where the system still tells the
+    environment that the process was started with, that counts; else what stood there when the
+    package was imported.
+    """
+    words = [llm_magic.MODE_AT_IMPORT]
+    try:
+        started_with = Path("/proc/self/environ").read_bytes()
+    except OSError:
+        return words
+    for entry in started_with.split(b"\0"):
+        name, _, value = entry.partition(b"=")
+        if name == b"LLM_MAGIC_MODE":
+            words.append(value.decode(errors="replace"))
+    return words
 
 
 def _option(name: str) -> Option:

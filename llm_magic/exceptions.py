@@ -95,12 +95,34 @@ class ReplayMissError(LLMMagicError, KeyError, RuntimeError):
         The key that was looked up (64 hexadecimal digits).
     ordinal : int
         Which of the answers to this request was asked for, from 0.
+    request : Request or None
+        What was asked, as it would have been recorded: without known keys and headers.
+    folder : pathlib.Path or None
+        Where recordings were looked for.
+    notebook : str or None
+        Name of the notebook, where it is known.
+    cell : dict
+        First line and id of the cell that asked, where there was one.
     """
 
-    def __init__(self, message: str, *, key: str = "", ordinal: int = 0) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        key: str = "",
+        ordinal: int = 0,
+        request: Any = None,
+        folder: Any = None,
+        notebook: str | None = None,
+        cell: Mapping[str, Any] | None = None,
+    ) -> None:
         super().__init__(message)
         self.key = key
         self.ordinal = ordinal
+        self.request = request
+        self.folder = folder
+        self.notebook = notebook
+        self.cell = dict(cell or {})
 
 
 class ModeError(LLMMagicError, ValueError):

@@ -22,8 +22,8 @@ import sqlite3
 import threading
 import time
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -91,6 +91,9 @@ COLUMNS: Mapping[str, str] = {
     "process_started": "Float64",
 }
 
+# What may hold words of a user or a model.
+_TEXTS = ("prompt", "answer", "cell_line", "error_message", "notes")
+
 _SQL_TYPES = {"Int64": "INTEGER", "boolean": "INTEGER", "Float64": "REAL"}
 _MONEY = ("cost", "saved")
 _TOKENS = (
@@ -149,8 +152,8 @@ class Totals:
     ----------
     spent, saved : decimal.Decimal
         USD paid for live calls; USD that replays would have cost.
-    unknown : int
-        Live calls whose cost nobody knows.
+    unknown, saved_unknown : int
+        Live calls whose cost nobody knows; replays of which nobody knows what they saved.
     calls, live, replayed, failed : int
         Calls in all; by source; those without an answer.
     input_tokens, output_tokens : int
@@ -160,6 +163,7 @@ class Totals:
     spent: Decimal = Decimal(0)
     saved: Decimal = Decimal(0)
     unknown: int = 0
+    saved_unknown: int = 0
     calls: int = 0
     live: int = 0
     replayed: int = 0
@@ -183,11 +187,23 @@ class History:
         if writable(workspace.folder) and (not self.path.exists() or os.access(self.path, os.W_OK)):
             prepare_working_folder(workspace.working)
         else:
-            self.path = None
+            existing, self.path = self.path, None
         self._lock = threading.RLock()
         self._connection = self._open()
         self._pid = os.getpid()
+        if self.path is None:
+            self._copy(existing)
         self._recover()
+
+    def _copy(self, existing: Path) -> None:
+        """Rows of a ledger that cannot be written: to be read, and for this process to go on."""
+        if existing.exists():
+            source = connect(existing, read_only=True)
+            try:
+                source.backup(self._connection)
+                _migrate(self._connection, existing)
+            finally:
+                source.close()
 
     def _open(self) -> sqlite3.Connection:
         try:
@@ -220,6 +236,11 @@ class History:
             if self._pid != os.getpid():
                 # SQLite connections must not cross a fork.
                 self._connection, self._pid = self._open(), os.getpid()
+            elif self.path is not None and not self.path.exists():
+                # Deleted under us: rows written to the old file would be lost.
+                prepare_working_folder(self._working)
+                self._connection.close()
+                self._connection = self._open()
             try:
                 yield self._connection
             except sqlite3.Error as error:
@@ -281,6 +302,22 @@ class History:
         finally:
             store.close()
 
+    def forget(self, calls: Collection[str]) -> int:
+        """Empty the texts of these calls' rows; their costs and tokens stay. Returns how many."""
+        empty = ", ".join(f"{name} = NULL" for name in _TEXTS)
+        with self._database() as database:
+            database.execute("PRAGMA secure_delete = ON")
+            count = sum(
+                database.execute(f"UPDATE calls SET {empty} WHERE id = ?", (call,)).rowcount
+                for call in calls
+            )
+            # Rows that grew left their old text in free space, and the log has pages of before.
+            with suppress(sqlite3.OperationalError):
+                database.execute("VACUUM")
+                database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            database.execute("PRAGMA secure_delete = OFF")
+        return count
+
     # Reading
 
     def totals(self, **filters: str) -> Totals:
@@ -315,6 +352,7 @@ class History:
             elif status != "miss":
                 sums["replayed"] += count
                 sums["saved"] += Decimal(saved or 0) * count
+                sums["saved_unknown"] += count if saved is None else 0
         return Totals(**sums)
 
     def rows(self, limit: int | None = None, **filters: str) -> list[dict[str, Any]]:
@@ -434,10 +472,12 @@ def _outcome(recording: Recording | None) -> dict[str, Any]:
             "error_message": "the process ended before the answer was in the ledger",
         }
     usage = recording.usage
+    cost, source = pricing.charged(recording.response.get("usage"), usage, recording.prices)
     return {
         "status": "closed" if recording.closed else "ok",
         "latency_ms": recording.latency_ms,
-        "cost": pricing.cost(usage, recording.prices),
+        "cost": cost,
+        "cost_source": source,
         "notes": ["completed from the recording: the process had ended"],
         **token_columns(usage),
     }

@@ -6,13 +6,18 @@ line that waits. Order matters: an answer is on disk before anything else is don
 
 from __future__ import annotations
 
+import contextlib
+import signal
+import sys
+import threading
 import time
 import warnings
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from llm_magic import failover, history, limits, media, pricing, replay
@@ -30,7 +35,7 @@ from llm_magic.providers.base import Provider
 from llm_magic.recordings import Recording, key_of, now
 from llm_magic.replay import Plan, Run, in_flight
 from llm_magic.schemas import Schema
-from llm_magic.types import AttrDict, Completion, Mode, Request, Transport
+from llm_magic.types import AttrDict, Completion, Mode, Request, Transport, Usage
 
 __all__ = ["Call", "Candidate"]
 
@@ -62,7 +67,8 @@ class Call:
     candidate : Candidate
         The one whose turn it is, or who answered.
     attempts : list of dict
-        Every request that was sent, with its model, error and time in milliseconds.
+        Every request that was sent, with its model, which of the candidates that is, its error and
+        its time in milliseconds.
     completion : Completion or None
         The result; set when the call was answered or replayed.
     recording : Recording or None
@@ -78,6 +84,7 @@ class Call:
     sample: int | None = None
     schema: Schema | None = None
     num_retries: int = 0
+    on_fallback: Callable[[LLMMagicError, str], object] | None = None
     keep_text: bool = True
     run: Run | None = None
     candidate: Candidate = field(init=False)
@@ -86,6 +93,7 @@ class Call:
     recording: Recording | None = None
     notes: list[str] = field(default_factory=list)
     first_token_ms: float | None = None
+    _asked: int = 0
     _row: str | None = None
     _first_row: str | None = None
     _steps: Generator[Attempt, LLMMagicError, None] | None = None
@@ -97,11 +105,15 @@ class Call:
     def __post_init__(self) -> None:
         self.candidate = self.candidates[0]
         self.run = replay.current_run()
+        # Two candidates may ask the same, with different keys: that is one call all the same.
+        taken: dict[str, int] = {}
         for candidate in self.candidates:
             if self.sample is not None:
                 candidate.ordinal = self.sample
             elif self.run is not None:
-                candidate.ordinal = self.run.next_ordinal(candidate.key)
+                if candidate.key not in taken:
+                    taken[candidate.key] = self.run.next_ordinal(candidate.key)
+                candidate.ordinal = taken[candidate.key]
 
     @property
     def request(self) -> Request:
@@ -145,8 +157,19 @@ class Call:
                 return
         if not self.plan.call:
             first = self.candidate
-            error = replay.miss(first.request, first.key, first.ordinal, self._place)
-            self.ledger.record(**self._columns("replay", "miss"), **_error_columns(error))
+            error = replay.miss(
+                first.request,
+                first.key,
+                first.ordinal,
+                self._place,
+                folder=self.shelf.folder,
+                notebook=self.notebook,
+                cell=self.run.cell if self.run is not None else None,
+            )
+            try:
+                self.ledger.record(**self._columns("replay", "miss"), **_error_columns(error))
+            except LLMMagicError as failure:
+                _tell(f"the miss is not in the ledger: {failure}")
             raise error
         if self.sample is None:
             # Nothing under our number nor under the first: the answer to come is the first one.
@@ -233,6 +256,8 @@ class Call:
         """The completion of the recording; written to the ledger as saved, never as spent."""
         recording = self.recording
         assert recording is not None
+        if recording.closed:
+            self.notes.append("the stream was closed early when it was recorded; this is all of it")
         usage = recording.usage
         saved, _ = pricing.charged(recording.response.get("usage"), usage, recording.prices)
         self.completion = Completion(
@@ -245,14 +270,18 @@ class Call:
             recorded=recording.created,
             latency_ms=self._elapsed_ms(),
         )
-        self.ledger.record(
-            **self._columns("replay", "closed" if recording.closed else "ok"),
-            **self._answer_columns(self.completion, recording.prices),
-            cost=Decimal(0),
-            saved=saved,
-            cost_source="replay",
-        )
-        return self._parsed(self.completion)
+        try:
+            self.ledger.record(
+                **self._columns("replay", "closed" if recording.closed else "ok"),
+                **self._answer_columns(self.completion, recording.prices),
+                cost=Decimal(0),
+                saved=saved,
+                cost_source="replay",
+            )
+        except LLMMagicError as error:
+            # A full disk must not keep a recorded answer from being read.
+            _tell(f"the replay is not in the ledger: {error}")
+        return self.completion if recording.closed else self._parsed(self.completion)
 
     # A live call
 
@@ -271,32 +300,41 @@ class Call:
         """
         assert self._steps is not None
         try:
-            return self._turn(self._steps.send(error))
+            attempt = self._steps.send(error)
+            after = self.candidates[attempt.candidate]
+            if self.on_fallback is not None and after is not self.candidate:
+                self.on_fallback(error, after.request.reference)
+            return self._turn(attempt)
         except LLMMagicError as last:
             last.attempts = self.attempts
             raise
 
     def _turn(self, attempt: Attempt) -> float:
+        self._asked = attempt.candidate
         self.candidate = self.candidates[attempt.candidate]
         return max(attempt.wait, limits.wait(self.request))
 
     def begin(self) -> None:
         """Write the intent row; the next thing to happen is the request."""
         for note in self.candidate.notes:
-            warnings.warn(f"{self.request.reference}: {note}", ParameterWarning, stacklevel=4)
+            _warn(f"{self.request.reference}: {note}", ParameterWarning)
         self._created = now()
         self._prices = pricing.unit_prices(self.request.provider, self.request.model, self._created)
-        numbered = self.run is not None and self.sample is None
-        if numbered and self.mode is Mode.CAPTURE and self.shelf is not None:
-            assert self.run is not None
-            self.run.captured(self.key, self.shelf, self.notebook)
-        self._row = self.ledger.begin(**self._columns("live", "pending"))
+        columns = self._columns("live", "pending")
+        # Before the row: whatever ends this call finds its attempt.
+        self.attempts.append(
+            {"model": self.request.reference, "candidate": self._asked, "error": None}
+        )
+        self._row = self.ledger.begin(**columns)
         self._first_row = self._first_row or self._row
-        self.attempts.append({"model": self.request.reference, "error": None})
         self._began = time.perf_counter()
 
     def answered(self, response: AttrDict, *, closed: bool = False) -> Completion:
         """Store the answer, then price it and complete the ledger."""
+        with _uninterrupted():
+            return self._kept(response, closed=closed)
+
+    def _kept(self, response: AttrDict, *, closed: bool) -> Completion:
         latency = self._elapsed_ms()
         assert self._row is not None
         recording = Recording(
@@ -347,16 +385,30 @@ class Call:
         if not self.plan.store or self.shelf is None:
             return
         try:
-            if recording.closed and self.mode is Mode.FALLBACK:
+            if recording.closed:
                 found = self.shelf.find(self.key, self.candidate.ordinal, self.notebook)
                 if found is not None and not found.closed:
-                    # Somebody else has the whole answer by now.
+                    # The whole answer is worth more than a part of it.
                     return
             self.shelf.put(recording, self.notebook)
-        except LLMMagicError as error:
-            # The answer is paid for: the caller gets it, and is told that it will not replay.
+            if self.mode is Mode.CAPTURE:
+                self._captured(self.shelf)
+        except Exception as error:
+            # The answer is paid for: whatever is wrong with the store, the caller gets it, and is
+            # told that it will not replay.
             self.notes.append(f"not recorded: {error}")
-            warnings.warn(f"the answer was not recorded: {error}", RuntimeWarning, stacklevel=5)
+            _tell(f"the answer was not recorded: {error}")
+
+    def _captured(self, shelf: Shelf) -> None:
+        """Take what this capture replaces out of the way of its replay."""
+        for candidate in self.candidates[: self._asked]:
+            # A replay looks these up first; they were asked again, and did not answer.
+            shelf.drop(candidate.key, candidate.ordinal, self.notebook)
+        if self.run is None or self.sample is not None:
+            return
+        other = self.run.captured(self.key, self.candidate.ordinal, shelf, self.notebook)
+        if other is not None:
+            self.notes.append(f"replaces the answer that another cell captured: {other}")
 
     def failed(self, error: BaseException, partial: str = "") -> None:
         """Write down a call without an answer. An error answer costs nothing; else nobody knows."""
@@ -394,7 +446,7 @@ class Call:
             self.ledger.finish(row, **columns)
         except LLMMagicError as error:
             # The intent row stands, so the call is not forgotten; the answer must not be lost.
-            warnings.warn(f"the ledger was not completed: {error}", RuntimeWarning, stacklevel=4)
+            _tell(f"the ledger was not completed: {error}")
 
     # What is the same for all
 
@@ -406,13 +458,24 @@ class Call:
         if self.first_token_ms is None:
             self.first_token_ms = self._elapsed_ms()
 
+    def cost_of(self, usage: Mapping[str, Any]) -> Decimal | None:
+        """USD of this call, by the usage that the provider reported."""
+        if self.recording is not None:
+            return Decimal(0)
+        return pricing.charged(usage, Usage.from_openai(usage), self._prices)[0]
+
+    @property
+    def recording_ordinal(self) -> int:
+        """Which answer is used: one may stand in for another."""
+        return self.recording.ordinal if self.recording is not None else self.candidate.ordinal
+
     def _about(self, source: str) -> Mapping[str, Any]:
         return {
             "provider": self.request.provider,
             "reference": self.request.reference,
             "source": source,
             "key": self.key,
-            "ordinal": self.candidate.ordinal,
+            "ordinal": self.candidate.ordinal if source == "live" else self.recording_ordinal,
             "notes": [*self.candidate.notes, *self.notes],
             "attempts": self.attempts,
         }
@@ -453,6 +516,45 @@ class Call:
             "answer": completion.text if self.keep_text else None,
             **history.token_columns(completion.tokens),
         }
+
+
+def _warn(message: str, category: type[Warning] = RuntimeWarning) -> None:
+    """Warn at the line that called us: how deep we are differs between the entry points."""
+    frame: FrameType | None = sys._getframe(1)
+    depth = 2
+    while frame is not None and frame.f_globals.get("__name__", "").startswith("llm_magic."):
+        frame = frame.f_back
+        depth += 1
+    warnings.warn(message, category, stacklevel=depth)
+
+
+def _tell(message: str) -> None:
+    """Warn of what went wrong after an answer was there, which must reach its user all the same."""
+    try:
+        _warn(message)
+    except Warning:
+        # Warnings are errors here; this one must not be.
+        print(f"llm-magic: {message}", file=sys.stderr)
+
+
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Hold Ctrl-C back for the moment in which an answer that is paid for is stored.
+
+    Only the main thread is interrupted, and only it may change the handler.
+    """
+    usual = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(usual):
+        yield
+        return
+    came: list[tuple[int, FrameType | None]] = []
+    signal.signal(signal.SIGINT, lambda number, frame: came.append((number, frame)))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, usual)
+    if came:
+        usual(*came[0])
 
 
 def _error_columns(error: BaseException) -> dict[str, str]:

@@ -249,4 +249,5 @@ def _amount(value: Any) -> Decimal | None:
         amount = Decimal(str(value))
     except ArithmeticError:
         return None
-    return amount if amount.is_finite() and amount >= 0 else None
+    # No call costs a million dollars; a number that large would spoil every sum it is in.
+    return amount if amount.is_finite() and 0 <= amount < _MILLION else None

@@ -200,6 +200,39 @@ class Recording:
                 f"the recording {self.key[:12]}… does not answer the request it holds: it was"
                 " edited by hand, or written by another version of llm-magic"
             )
+        problem = _strange_response(self.response) or _strange_prices(self.prices)
+        if problem:
+            raise CassetteError(f"the recording {self.key[:12]}… is not one of ours: {problem}")
+
+
+def _strange_response(response: Any) -> str:
+    choices = response.get("choices", []) if isinstance(response, Mapping) else None
+    if not isinstance(choices, list):
+        return "its answer has no choices"
+    for choice in choices:
+        message = choice.get("message", choice) if isinstance(choice, Mapping) else None
+        if not isinstance(message, Mapping):
+            return "a choice of its answer has no message"
+    return ""
+
+
+def _strange_prices(prices: Any) -> str:
+    if not isinstance(prices, Mapping):
+        return "its prices are no table"
+    for name, price in prices.items():
+        parts = price if isinstance(price, list) else [price]
+        amounts = [part[-1] if isinstance(part, list) else part for part in parts]
+        if not amounts or not all(map(_is_price, amounts)):
+            return f"its price {name} is no amount of money"
+    return ""
+
+
+def _is_price(text: Any) -> bool:
+    try:
+        amount = Decimal(text) if isinstance(text, str) else None
+    except ArithmeticError:
+        return False
+    return amount is not None and amount.is_finite() and 0 <= amount < 1_000_000
 
 
 def dump_line(value: Any) -> str:

@@ -17,18 +17,20 @@ number 0.
 from __future__ import annotations
 
 import contextlib
+import json
+import os
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from llm_magic import secrets
+from llm_magic import media, secrets
 from llm_magic.cassette import Shelf
 from llm_magic.exceptions import ReplayMissError
-from llm_magic.recordings import Recording
+from llm_magic.recordings import NOT_IN_KEY, Recording, dump_line
 from llm_magic.types import Mode, Request
 
 __all__ = ["PLANS", "Plan", "Run", "begin_run", "current_run", "end_run", "in_flight", "look_up"]
@@ -68,11 +70,14 @@ class Run:
         ``id`` and ``line`` (first line) of the cell; goes into recordings, never into keys.
     notices : list of str
         What was told once for this run.
+    inner : bool
+        It runs inside another one and shares its count.
     """
 
     name: str = ""
     cell: dict[str, str] = field(default_factory=dict)
     notices: list[str] = field(default_factory=list)
+    inner: bool = False
     _taken: Counter[str] = field(default_factory=Counter)
     _captured: dict[tuple[str, str], tuple[Shelf, str | None]] = field(default_factory=dict)
     _lock: Any = field(default_factory=threading.Lock)
@@ -84,15 +89,38 @@ class Run:
             self._taken[key] += 1
             return ordinal
 
-    def captured(self, key: str, shelf: Shelf, notebook: str | None) -> None:
-        """Remember that this run captures the key, so that a longer old tail goes at its end."""
+    @property
+    def label(self) -> str:
+        """What tells this run's cell from others: its id, or its first line."""
+        return self.name or self.cell.get("line", "")
+
+    def captured(self, key: str, ordinal: int, shelf: Shelf, notebook: str | None) -> str | None:
+        """Note that this run captures an answer, so that a longer old tail goes at its end.
+
+        Returns
+        -------
+        str or None
+            The cell that captured the same answer before, in this process; its answer is replaced.
+        """
         with self._lock:
             self._captured[key, notebook or ""] = (shelf, notebook)
+            place = (shelf.folder, key, ordinal)
+            before = _captures.get(place)
+            _captures[place] = self.label
+        return before if before not in (None, self.label) else None
 
     def finish(self) -> None:
-        """Drop old answers beyond those that the run captured; only after a run without error."""
+        """Drop old answers beyond those that the run captured; only after a run without error.
+
+        What another cell captured in this process is no old answer: two cells may ask the same.
+        """
         for (key, _), (shelf, notebook) in self._captured.items():
-            shelf.drop_from(key, self._taken[key], notebook)
+            others = {
+                place[2]
+                for place, label in _captures.items()
+                if place[:2] == (shelf.folder, key) and label != self.label
+            }
+            shelf.drop_from(key, self._taken[key], notebook, keep=others)
 
     def notice_once(self, text: str) -> str | None:
         """The text the first time in this run, None after that."""
@@ -103,15 +131,27 @@ class Run:
             return text
 
 
+# Which cell captured an answer in this process: folder, key and ordinal, and the run's label.
+_captures: dict[tuple[Path, str, int], str] = {}
+
 _runs: list[Run] = []
 _runs_lock = threading.Lock()
 
 
 def begin_run(name: str = "", *, cell: dict[str, str] | None = None) -> Run:
-    """Start counting identical calls from 0; ends with :func:`end_run`."""
+    """Start counting identical calls from 0; ends with :func:`end_run`.
+
+    Inside another run the count goes on: the inner calls are calls of the outer run too, and
+    answers that it captured must not be captured over.
+    """
     run = Run(name=name, cell=cell or {})
     secrets.refresh()
     with _runs_lock:
+        if _runs:
+            outer = _runs[-1]
+            run._taken, run._captured, run._lock = outer._taken, outer._captured, outer._lock
+            run.inner = True
+            run.cell = run.cell or outer.cell
         _runs.append(run)
     return run
 
@@ -122,7 +162,7 @@ def end_run(run: Run, *, ok: bool) -> None:
         if run not in _runs:
             return
         _runs.remove(run)
-    if ok:
+    if ok and not run.inner:
         run.finish()
 
 
@@ -186,17 +226,42 @@ def look_up(
     return None
 
 
-def miss(request: Request, key: str, ordinal: int, place: str) -> ReplayMissError:
-    """The error for REPLAY without a recording."""
+def miss(
+    request: Request,
+    key: str,
+    ordinal: int,
+    place: str,
+    *,
+    folder: Path | None = None,
+    notebook: str | None = None,
+    cell: Mapping[str, Any] | None = None,
+) -> ReplayMissError:
+    """The error for REPLAY without a recording; it holds what ``doctor.diagnose()`` asks for."""
     number = f" (answer number {ordinal + 1})" if ordinal else ""
     text = " ".join(request.last_text.split())
     prompt = text if len(text) <= 60 else text[:59] + "…"
     return ReplayMissError(
-        f"no recording for {request.reference} in {place} (mode REPLAY){number}: {prompt!r};"
-        " nothing was sent. Run the cell once with --mode CAPTURE, or %llm mode FALLBACK",
+        secrets.redact(
+            f"no recording for {request.reference} in {place} (mode REPLAY){number}: {prompt!r};"
+        )
+        + " nothing was sent. Record it once: --mode CAPTURE in the cell, or llm-magic run NOTEBOOK"
+        " --mode CAPTURE",
         key=key,
         ordinal=ordinal,
+        request=_as_recorded(request),
+        folder=folder,
+        notebook=notebook,
+        cell=cell,
     )
+
+
+def _as_recorded(request: Request) -> Request:
+    """The request without files, headers and known keys: errors are printed, pickled and sent."""
+    fields = {**request.to_dict(), "messages": media.keyed(request.messages)}
+    fields["parameters"] = {
+        name: value for name, value in request.parameters.items() if name not in NOT_IN_KEY
+    }
+    return Request.from_dict(json.loads(secrets.redact(dump_line(fields))))
 
 
 class InFlight:
@@ -235,6 +300,11 @@ class InFlight:
         thread, other = owner
         return thread == threading.get_ident() and (task is None or other in (None, task))
 
+    def forget(self) -> None:
+        """Forget all calls, as a child process must."""
+        self._lock = threading.Lock()
+        self._calls = {}
+
     def end(self, place: Place) -> None:
         """The call has ended, well or not; whoever waits looks again."""
         with self._lock:
@@ -249,3 +319,7 @@ Place = tuple[Path, str, int]
 Owner = tuple[int, object]
 
 in_flight = InFlight()
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    # The child has none of its parent's calls under way, and would wait for them.
+    os.register_at_fork(after_in_child=in_flight.forget)

@@ -10,19 +10,21 @@ import json
 import os
 import threading
 
-__all__ = ["known", "redact", "refresh", "register"]
+__all__ = ["Hidden", "hide", "known", "redact", "refresh", "refresh_if_grown", "register"]
 
 # Shorter values ("none", "ollama", "test") are placeholders and occur in ordinary text.
 _SHORTEST = 16
-_ENDINGS = ("_API_KEY", "_API_TOKEN", "_AUTH_TOKEN", "_ACCESS_KEY", "_SECRET_ACCESS_KEY")
+_ENDINGS = ("_KEY", "_TOKEN", "_SECRET", "_PASSWORD")
 
 _lock = threading.Lock()
 _known: dict[str, str] = {}
+_variables = 0
 
 
 def register(name: str, value: str | None) -> None:
     """Remember a key value under the name that will stand in for it."""
     global _known
+    value = value.strip() if value else value
     if value and len(value) >= _SHORTEST and value not in _known:
         with _lock:
             # Also as it stands inside JSON text, where quotes and backslashes are escaped.
@@ -34,9 +36,34 @@ def register(name: str, value: str | None) -> None:
 
 def refresh() -> None:
     """Look again at the environment: a cell may have set a key since."""
+    global _variables
+    _variables = len(os.environ)
     for name, value in os.environ.items():
-        if name.upper().endswith(_ENDINGS):
+        # SSL_KEY=/etc/ssl/key.pem names a file; a path in an answer is no secret.
+        if name.upper().endswith(_ENDINGS) and not os.path.exists(value):
             register(name, value)
+
+
+def refresh_if_grown() -> None:
+    """Look again when there are more or fewer variables than before; costs next to nothing."""
+    if len(os.environ) != _variables:
+        refresh()
+
+
+class Hidden(str):
+    """A key value that does not print: tracebacks with variables must not show it."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'***'"
+
+
+def hide(options: dict[str, object]) -> None:
+    """Hide the ``api_key`` among keyword arguments."""
+    key = options.get("api_key")
+    if isinstance(key, str):
+        options["api_key"] = Hidden(key)
 
 
 def known() -> dict[str, str]:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from llm_magic.exceptions import LLMMagicError
 from llm_magic.pipeline import Call
@@ -51,6 +51,11 @@ class _Stream:
         return self._assembly.text
 
     @property
+    def attempts(self) -> Sequence[Mapping[str, Any]]:
+        """Every request that was sent so far; see ``Completion.attempts``."""
+        return self._call.attempts
+
+    @property
     def source(self) -> str:
         """``live`` or ``replay``."""
         return "live" if self._call.recording is None else "replay"
@@ -58,6 +63,8 @@ class _Stream:
     def _seen(self, chunk: Chunk) -> None:
         self._call.token_arrived()
         self._assembly.add(chunk)
+        if chunk.get("usage"):
+            chunk.cost = self._call.cost_of(chunk["usage"])
 
     def _finish(self) -> None:
         if self._done:

@@ -191,7 +191,8 @@ class Request:
     cache_seed : int, str or None
         Keeps otherwise equal requests apart.
     api : str
-        Kind of API.
+        Kind of API: ``chat``; ``completion``, where every message is a prompt of its own; or
+        ``embedding``, where every message is a text to embed.
     """
 
     provider: str
@@ -438,7 +439,7 @@ class Completion(AttrDict):
     @property
     def texts(self) -> list[str]:
         """Text of every choice; a choice without text (a tool call) gives an empty string."""
-        return [content_text(choice["message"].get("content")) for choice in self["choices"]]
+        return [_text_of(choice) for choice in self.get("choices") or ()]
 
     @property
     def text(self) -> str:
@@ -452,11 +453,17 @@ class Completion(AttrDict):
 
     def __reduce__(self) -> tuple[Any, ...]:
         about = {name: getattr(self, name) for name in _ABOUT}
-        return _rebuild, (dict(self), about)
+        return _rebuild, (type(self), dict(self), about)
 
 
-def _rebuild(response: dict[str, Any], about: dict[str, Any]) -> Completion:
-    return Completion(response, **about)
+def _text_of(choice: Mapping[str, Any]) -> str:
+    # The older completions API, which the compat modules show as it was, has no messages.
+    message = choice.get("message")
+    return content_text(choice.get("text") if message is None else message.get("content"))
+
+
+def _rebuild(kind: type[Completion], response: dict[str, Any], about: dict[str, Any]) -> Completion:
+    return kind(response, **about)
 
 
 _ABOUT: dict[str, Any] = {
@@ -476,9 +483,25 @@ class Chunk(AttrDict):
     """One piece of a stream, in the shape of OpenAI's ``chat.completion.chunk``.
 
     The last one carries ``usage``; some carry no choices.
+
+    Attributes
+    ----------
+    cost : decimal.Decimal or None
+        USD of the whole call, on the last chunk; None before, and when the price is unknown.
     """
 
-    __slots__ = ()
+    __slots__ = ("cost",)
+
+    cost: Decimal | None
+
+    def __getattr__(self, name: str) -> Any:
+        return None if name == "cost" else super().__getattr__(name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "cost":
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
 
     @property
     def text(self) -> str:

@@ -611,3 +611,74 @@ def test_after_any_steps_a_save_writes_what_is_seen(
     assert [text(open_shelf(), question) for question in questions] == seen
     shutil.rmtree(".llm_magic")
     assert [text(open_shelf(), question) for question in questions] == seen
+
+
+# Large files, comparing, forgetting
+
+
+def test_a_large_cassette_gives_advice_that_names_the_largest(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("llm_magic.cassette.LARGE", 3000)
+    shelf.put(recording("1?", "x" * 2500), NOTE)
+    small = shelf.save(NOTE)
+    shelf.put(recording("2?", "x" * 500), NOTE)
+
+    large = shelf.save(NOTE)
+
+    assert small.advice == ""
+    assert "git hosts refuse files above 100 MB" in str(large)
+    assert f"recordings: {key_of(asked('1?'))[:12]}" in str(large)
+    assert PATH.stat().st_size > 3000
+
+
+def test_contents_are_what_is_saved_and_what_would_be(shelf: Shelf) -> None:
+    for question in ("stays", "goes", "changes"):
+        shelf.put(recording(question), NOTE)
+    shelf.save(NOTE)
+    before = Cassette(PATH).lines()
+    shelf.drop(key_of(asked("goes")), 0, NOTE)
+    shelf.put(recording("changes", "Else."), NOTE)
+    shelf.put(recording("comes"), NOTE)
+
+    saved, after = shelf.contents(NOTE)
+
+    assert saved == before
+    shelf.save(NOTE)
+    assert after == Cassette(PATH).lines()
+
+
+def test_forgetting_removes_a_key_of_every_notebook_and_from_the_files(
+    shelf: Shelf, open_shelf: Callable[..., Shelf]
+) -> None:
+    secret = "an answer that nobody may read"
+    for notebook in (NOTE, "lecture", "unsaved", None):
+        shelf.put(recording("Why?", secret), notebook)
+        shelf.put(recording("Why?", secret, ordinal=1), notebook)
+        shelf.put(recording("What?"), notebook)
+    shelf.save(NOTE)
+    shelf.save("lecture")
+
+    changed = shelf.forget({key_of(asked("Why?"))})
+
+    assert changed == [shelf.cassette_path(NOTE), shelf.cassette_path("lecture")]
+    other = open_shelf()
+    for notebook in (NOTE, "lecture", "unsaved", None):
+        assert text(other, notebook=notebook) is None
+        assert text(other, "What?", notebook=notebook) == "Because."
+    shelf.close()
+    other.close()
+    for path in (path for path in Path().rglob("*") if path.is_file()):
+        assert secret.encode() not in path.read_bytes(), path
+
+
+def test_nothing_is_forgotten_when_a_cassette_cannot_be_read(shelf: Shelf) -> None:
+    shelf.put(recording(), NOTE)
+    shelf.save(NOTE)
+    Path("other.cassette.jsonl").write_text("<<<<<<< ours\n")
+
+    with pytest.raises(CassetteError, match="conflict"):
+        shelf.forget({recording().key})
+
+    assert text(shelf) == "Because."
+    assert len(Cassette(PATH)) == 1

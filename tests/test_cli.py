@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -475,3 +476,108 @@ def test_ctrl_c_stops_the_run_with_one_line_and_keeps_what_ran(write):
     assert running.returncode == 130
     assert errors.splitlines()[-1] == "llm-magic: stopped"
     assert "first" in (path.parent / "out.ipynb").read_text()
+
+
+# Recordings
+
+
+@pytest.fixture
+def recorded(tmp_path):
+    """Two saved recordings of a.ipynb, and one that is not."""
+    client = Client(model="echo/echo")
+    for prompt in ("Why?", "What?"):
+        client.complete(prompt)
+    client.shelf.adopt("a")
+    client.shelf.save("a")
+    client.complete("Who?")
+    client.shelf.adopt("a")
+    client.close()
+    return tmp_path / "work" / "a.ipynb"
+
+
+def test_recordings_are_listed_shown_and_compared(llm_magic, recorded):
+    code, out, _ = llm_magic("cassette", "list", recorded)
+    key = next(line.split()[0] for line in out.splitlines() if "Why?" in line)
+
+    shown = llm_magic("cassette", "show", recorded, key)
+    changes = llm_magic("cassette", "diff", recorded)
+
+    assert code == 0
+    assert out.endswith("3 recordings\n")
+    assert "--- user\nWhy?" in shown[1]
+    assert "new  " in changes[1]
+    assert changes[1].endswith("export would change 1 recordings of a.cassette.jsonl\n")
+
+
+def test_forgetting_in_a_shell_shows_first(llm_magic, recorded):
+    shown = llm_magic("forget", "--text", "Why?")
+    before = llm_magic("cassette", "list", recorded)[1]
+    done = llm_magic("forget", "--text", "Why?", "--yes", "--folder", recorded.parent)
+
+    assert "nothing is removed yet" in shown[1]
+    assert before.endswith("3 recordings\n")
+    assert (done[0], "removed: 1 recordings" in done[1]) == (0, True)
+    assert llm_magic("cassette", "list", recorded)[1].endswith("2 recordings\n")
+    assert b"Why?" not in recorded.with_name("a.cassette.jsonl").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["cassette", "show", "a.ipynb", "ffff"], "nothing is recorded under a key"),
+        (["cassette", "list", "a.txt"], "is not a notebook"),
+        (["cassette", "list", "nowhere/a.ipynb"], "there is no folder nowhere"),
+        (["cassette", "init", "nowhere/a.ipynb"], "there is no folder nowhere"),
+        (["forget", "--cell", "nothing"], "nothing like that is recorded"),
+        (["forget", "--text", "x", "--folder", "nowhere"], "there is no folder nowhere"),
+    ],
+)
+def test_recordings_that_are_not_there(llm_magic, words, told):
+    code, out, err = llm_magic(*words)
+
+    assert (code, out) == (1, "")
+    assert told in err
+    assert err.count("\n") == 1
+
+
+def test_init_lets_branches_that_recorded_different_things_merge(llm_magic, tmp_path):
+    work = tmp_path / "work"
+    path = work / "a.ipynb"
+
+    def git(*words):
+        identity = ["-c", "user.name=t", "-c", "user.email=t@example.com"]
+        subprocess.run(["git", *identity, *words], cwd=work, check=True, capture_output=True)
+
+    def record(prompt):
+        client = Client(work, model="echo/echo")
+        client.complete(prompt)
+        client.shelf.adopt("a")
+        client.shelf.save("a")
+        client.close()
+
+    def commit(*prompts):
+        for prompt in prompts:
+            record(prompt)
+        git("add", "a.cassette.jsonl", ".gitattributes")
+        git("commit", "-qm", "more")
+
+    (work / ".gitattributes").write_text("*.png binary")
+    first = llm_magic("cassette", "init", path)
+    again = llm_magic("cassette", "init", work)
+    git("init", "-q", "-b", "main")
+    commit("Base?")
+    git("checkout", "-qb", "theirs")
+    commit("One?", "Two?")
+    git("checkout", "-q", "main")
+    shutil.rmtree(work / ".llm_magic")
+    commit("Three?", "Four?")
+    git("merge", "-q", "theirs", "-m", "both")
+    shutil.rmtree(work / ".llm_magic")
+
+    assert "*.cassette.jsonl text eol=lf merge=union" in first[1]
+    assert "already" in again[1]
+    assert (work / ".gitattributes").read_text().splitlines() == [
+        "*.png binary",
+        "*.cassette.jsonl text eol=lf merge=union",
+    ]
+    assert llm_magic("cassette", "list", path)[1].endswith("5 recordings\n")

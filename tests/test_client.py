@@ -1,4 +1,7 @@
-"""One contract for every provider and every entry point, over real HTTP through the real SDKs."""
+"""What goes wrong, who may be asked and what is misuse, through every entry point over real HTTP.
+
+What goes right is in ``test_contract.py``.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,6 @@ import pickle
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +22,7 @@ from llm_magic.exceptions import ParameterError, ProviderError
 from llm_magic.testing import FakeServer
 from llm_magic.types import Completion
 
-MODELS = ["openai/gpt-5-mini", "anthropic/claude-sonnet-4-6", "echo/echo"]
-REMOTE = MODELS[:2]
+REMOTE = ["openai/gpt-5-mini", "anthropic/claude-sonnet-4-6"]
 HOWS = ["complete", "stream", "acomplete", "astream"]
 
 
@@ -49,97 +50,6 @@ def ask(client: Client, how: str, prompt: Any, **options: Any) -> Completion:
         return stream.completion
 
     return asyncio.run(awaited())
-
-
-@pytest.mark.parametrize("how", HOWS)
-@pytest.mark.parametrize("model", MODELS)
-def test_an_answer_has_text_usage_cost_and_a_row_in_the_ledger(
-    client: Client, server: FakeServer, model: str, how: str
-) -> None:
-    server.reply("Because.\n  It  is ☂.", usage=(1000, 500))
-
-    completion = ask(client, how, "Why?", model=model)
-
-    assert completion.source == "live"
-    assert completion.choices[0].finish_reason == "stop"
-    assert completion["choices"][0]["message"].get("role") == "assistant"
-    assert completion.tokens is not None
-    usage = completion.usage
-    assert completion.tokens.total_tokens == usage.total_tokens
-    assert usage.prompt_tokens + usage.completion_tokens == usage.total_tokens
-    (row,) = client.history.rows()
-    assert (row["status"], row["source"], row["key"]) == ("ok", "live", completion.key)
-    assert (row["input_tokens"], row["output_tokens"]) == (
-        usage.prompt_tokens,
-        usage.completion_tokens,
-    )
-    if model in REMOTE:
-        assert completion.text == "Because.\n  It  is ☂."
-        # USD per million tokens: gpt-5-mini 0.25 and 2, claude-sonnet-4-6 3 and 15.
-        expected = {"openai": "0.00125", "anthropic": "0.0105"}
-        assert completion.cost == Decimal(expected[completion.provider])
-    else:
-        assert (completion.cost, completion.cost_source) == (Decimal(0), "free")
-    assert row["cost"] == f"{completion.cost:f}"
-
-
-@pytest.mark.parametrize("how", HOWS)
-@pytest.mark.parametrize("model", MODELS)
-def test_a_recorded_answer_replays_equal_through_every_entry_point(
-    client: Client, server: FakeServer, model: str, how: str
-) -> None:
-    live = ask(client, how, "Why?", model=model)
-    sent = server.count
-
-    replays = [ask(client, again, "Why?", model=model) for again in HOWS]
-
-    assert server.count == sent
-    for replay in replays:
-        assert (replay.source, replay.cost, replay.saved) == ("replay", Decimal(0), live.cost)
-        assert replay == live
-        assert replay.tokens == live.tokens
-
-
-@pytest.mark.parametrize("how", HOWS)
-@pytest.mark.parametrize("model", REMOTE)
-def test_system_stop_and_limits_reach_the_server(
-    client: Client, server: FakeServer, model: str, how: str
-) -> None:
-    server.reply("cut", finish_reason="length")
-
-    completion = ask(
-        client, how, "Why?", model=model, system="Be brief.", stop=["\n\n"], max_tokens=7
-    )
-
-    body = server.last.body
-    assert completion.choices[0].finish_reason == "length"
-    assert body["model"] == model.partition("/")[2]
-    # gpt-5 knows the limit by its newer name only.
-    assert body["max_completion_tokens" if "gpt-5" in model else "max_tokens"] == 7
-    if model.startswith("openai"):
-        assert body["messages"][0] == {"role": "system", "content": "Be brief."}
-        assert body["stop"] == ["\n\n"]
-    else:
-        assert "Be brief." in str(body["system"])
-        assert [message["role"] for message in body["messages"]] == ["user"]
-        assert body["stop_sequences"] == ["\n\n"]
-
-
-@pytest.mark.parametrize("how", HOWS)
-@pytest.mark.parametrize("model", MODELS)
-def test_a_tool_call_comes_back_in_one_shape(
-    client: Client, server: FakeServer, model: str, how: str
-) -> None:
-    server.reply(tool_calls=[{"name": "weather", "arguments": {"city": "Oslo"}}])
-    schema = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
-    tools = [{"type": "function", "function": {"name": "weather", "parameters": schema}}]
-
-    completion = ask(client, how, "What is the weather in Oslo?", model=model, tools=tools)
-
-    (call,) = completion.choices[0].message.tool_calls
-    assert completion.choices[0].finish_reason == "tool_calls"
-    assert call.function.name == "weather"
-    assert "Oslo" in call.function.arguments
 
 
 ERRORS = {
@@ -244,7 +154,7 @@ def test_threads_and_tasks_share_a_client_and_each_gets_its_own_answer(
         return client.complete(f"question {number}", model=model).text
 
     async def many() -> list[Completion]:
-        questions = (client.acomplete(f"task {number}", model=model) for number in range(50))
+        questions = (client.acomplete(f"task {number}", model=model) for number in range(100))
         return await asyncio.gather(*questions)
 
     with ThreadPoolExecutor(10) as pool:
@@ -252,8 +162,8 @@ def test_threads_and_tasks_share_a_client_and_each_gets_its_own_answer(
     answers = asyncio.run(many())
 
     assert texts == [f"You said: question {number}" for number in range(50)]
-    assert [answer.text for answer in answers] == [f"You said: task {n}" for n in range(50)]
-    assert client.history.totals().live == 100
+    assert [answer.text for answer in answers] == [f"You said: task {n}" for n in range(100)]
+    assert client.history.totals().live == 150
 
 
 def test_an_unknown_price_is_none_and_counted_and_the_answer_is_kept(
@@ -304,15 +214,6 @@ def test_a_missing_key_is_a_value_error_that_says_which_variable(
 
     assert server.count == 0
     assert client.history.rows()[0]["cost"] == "0"
-
-
-def test_the_callers_messages_are_not_changed(client: Client, server: FakeServer) -> None:
-    messages = [{"role": "user", "content": [{"type": "text", "text": "Why?"}]}]
-
-    for model in MODELS:
-        client.complete(messages, model=model, system="Be brief.")
-
-    assert messages == [{"role": "user", "content": [{"type": "text", "text": "Why?"}]}]
 
 
 MISUSES = {

@@ -282,7 +282,7 @@ else:
 REPLAY = """
 import llm_magic
 answer = llm_magic.complete("Why?", model="openai/gpt-4o-mini", mode="REPLAY")
-totals = llm_magic.history.totals()
+totals = llm_magic.history.totals(session=llm_magic.history.session())
 print(answer.text, answer.source, totals.calls, totals.replayed)
 """
 

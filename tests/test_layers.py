@@ -14,7 +14,7 @@ ROOT = Path(llm_magic.__file__).parent
 # From the bottom up; within a row a module may import those named before it. A package is one
 # seat, and has a row of its own below when its modules have an order.
 ROWS = [
-    ["exceptions", "types", "config", "formats", "testing"],
+    ["exceptions", "types", "config", "formats", "worddiff", "testing"],
     ["secrets", "storage", "templates", "media", "tools", "schemas", "pricing", "providers"],
     [
         "recordings",
@@ -27,10 +27,11 @@ ROWS = [
         "modelinfo",
         "failover",
         "limits",
+        "inventory",
     ],
     ["pipeline", "streaming", "arguments", "rounds", "client"],
     ["batch", "tuning", "attach", "doctor", "verify", "importers"],
-    ["notebook", "compat", "cli"],
+    ["notebook", "compat", "cassette_cli", "cli"],
     ["__init__", "__main__"],
 ]
 PACKAGES = {
@@ -59,6 +60,7 @@ PACKAGES = {
         "cell",
         "options",
         "questions",
+        "cassette_commands",
         "commands",
         "meter",
         "panel",
@@ -66,11 +68,14 @@ PACKAGES = {
         "magics",
         "__init__",
     ],
+    "compat": ["shapes", "opentracy", "onellm", "hopenai", "__init__"],
     "testing": [
         "connection",
         "scripts",
         "dialect",
         "openai_wire",
+        "completions_wire",
+        "embeddings_wire",
         "anthropic_wire",
         "exchange",
         "listener",

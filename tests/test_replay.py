@@ -152,7 +152,7 @@ def test_samples_in_a_run_do_not_count(client: Client, server: FakeServer) -> No
 
 def test_other_requests_have_numbers_of_their_own(client: Client, server: FakeServer) -> None:
     with run("cell"):
-        answers = [client.complete(text) for text in ("a", "b", "a", "b")]
+        answers = [client.complete(text, mode="CAPTURE") for text in ("a", "b", "a", "b")]
 
     assert [answer.ordinal for answer in answers] == [0, 0, 1, 1]
 
@@ -536,15 +536,32 @@ def test_a_claim_knows_its_thread_and_task(tmp_path: Any) -> None:
 # Runs
 
 
-def test_the_innermost_run_counts(client: Client, server: FakeServer) -> None:
+def test_a_run_inside_a_run_goes_on_counting(client: Client, server: FakeServer) -> None:
     with run("outer") as outer:
-        client.complete("Why?")
+        client.complete("Why?", mode="CAPTURE")
         with run("inner") as inner:
             assert current_run() is inner
-            assert client.complete("Why?").ordinal == 0
+            assert client.complete("Why?", mode="CAPTURE").ordinal == 1
         assert current_run() is outer
-        assert client.complete("Why?").ordinal == 1
+        assert client.complete("Why?", mode="CAPTURE").ordinal == 2
     assert current_run() is None
+
+
+def test_a_capture_does_not_drop_what_another_cell_captured(
+    client: Client, server: FakeServer
+) -> None:
+    script(server, "1", "2", "3", "4")
+    with run("c1"):
+        for _ in range(3):
+            client.complete("Why?", mode="CAPTURE")
+
+    with run("c2"):
+        again = client.complete("Why?", mode="CAPTURE")
+
+    with run("c1"):
+        replayed = [client.complete("Why?", mode="REPLAY").text for _ in range(3)]
+    assert replayed == ["4", "2", "3"]
+    assert "another cell captured: c1" in again.notes[0]
 
 
 def test_ending_a_run_twice_does_no_harm(client: Client, server: FakeServer) -> None:

@@ -529,6 +529,77 @@ class TestReasoning:
         assert message.usage.output_tokens == 4
 
 
+class TestLogprobs:
+    def test_openai_sends_those_of_every_word_where_they_are_asked_for(
+        self, server: FakeServer, openai_client: openai.OpenAI
+    ) -> None:
+        server.reply(["It is", "No"])
+        server.reply("It is")
+        asked = chat(logprobs=True, top_logprobs=2)
+
+        whole = openai_client.chat.completions.create(**asked)
+        stream = list(openai_client.chat.completions.create(**asked, stream=True))
+
+        first, second = (choice.logprobs.content for choice in whole.choices)
+        assert [token.token for token in first] == ["It", " is"]
+        assert [[top.token for top in token.top_logprobs] for token in second] == [["No", "No?"]]
+        assert second[0].logprob == second[0].top_logprobs[0].logprob
+        assert second[0].logprob > second[0].top_logprobs[1].logprob
+        logprobs = [chunk.choices[0].logprobs for chunk in stream]
+        assert [token for some in logprobs if some for token in some.content] == first
+
+    def test_nobody_gets_them_unasked(
+        self, server: FakeServer, openai_client: openai.OpenAI
+    ) -> None:
+        assert openai_client.chat.completions.create(**chat()).choices[0].logprobs is None
+
+
+class TestOtherAPIs:
+    @pytest.mark.parametrize("stream", [False, True])
+    def test_the_older_completions_are_answered(self, server: FakeServer, stream: bool) -> None:
+        server.reply("Oslo it is", finish_reason="length")
+
+        with openai.OpenAI(**openai_options(server)) as client:
+            asked: dict[str, Any] = {"model": "m", "prompt": "The capital", "logprobs": 1}
+            answer = client.completions.create(**asked, stream=stream)
+            pieces = list(answer) if stream else [answer]
+
+        choices = [piece.choices[0] for piece in pieces]
+        assert "".join(choice.text for choice in choices) == "Oslo it is"
+        assert choices[-1].finish_reason == "length"
+        tokens = [token for one in choices if one.logprobs for token in one.logprobs.tokens]
+        assert tokens == ["Oslo", " it", " is"]
+
+    def test_several_prompts_have_answers_each(self, server: FakeServer) -> None:
+        with openai.OpenAI(**openai_options(server)) as client:
+            answer = client.completions.create(model="m", prompt=["one", "two"], n=2)
+
+        assert len(answer.choices) == 4
+        assert (answer.usage.prompt_tokens, answer.usage.completion_tokens) == (2, 16)
+
+    @pytest.mark.parametrize("form", [{}, {"encoding_format": "float"}])
+    def test_embeddings_depend_on_the_text_alone(
+        self, server: FakeServer, form: dict[str, Any]
+    ) -> None:
+        texts = ["a red boat", "a blue boat", "tax law", "a red boat", ""]
+
+        with openai.OpenAI(**openai_options(server)) as client:
+            answer = client.embeddings.create(model="m", input=texts, dimensions=32, **form)
+
+        red, blue, tax, again, empty = (item.embedding for item in answer.data)
+        assert red == again
+        assert {len(vector) for vector in (red, blue, tax, empty)} == {32}
+        near, far = (sum(map(float.__mul__, red, other)) for other in (blue, tax))
+        assert near > far
+        assert sum(number**2 for number in red) == pytest.approx(1)
+        assert answer.usage.total_tokens == answer.usage.prompt_tokens == 11
+
+    def test_embeddings_are_not_streamed(self, server: FakeServer) -> None:
+        status, body = post(server, "/v1/embeddings", {"input": "x", "stream": True})
+
+        assert (status, "embeddings are not streamed" in body) == (500, True)
+
+
 class TestFailures:
     @sync_caller
     @pytest.mark.parametrize(
@@ -942,10 +1013,10 @@ class TestHTTP:
     def test_an_unknown_path_is_a_clear_404(self, server: FakeServer) -> None:
         server.reply("kept for a completion")
 
-        status, body = post(server, "/v1/embeddings", chat())
+        status, body = post(server, "/v1/moderations", chat())
 
         assert status == 404
-        assert "no POST /v1/embeddings here" in json.loads(body)["error"]["message"]
+        assert "no POST /v1/moderations here" in json.loads(body)["error"]["message"]
         assert openai_whole(server).text == "kept for a completion"
 
     def test_an_unknown_path_of_anthropic_is_a_not_found_error(

@@ -12,6 +12,8 @@ from llm_magic import client, config, history, routing
 from llm_magic.config import OPTIONS
 from llm_magic.exceptions import did_you_mean
 from llm_magic.formats import count, usd
+from llm_magic.notebook import cassette_commands
+from llm_magic.notebook.options import no_words, one_word
 from llm_magic.notebook.tables import Table
 from llm_magic.providers import catalog
 from llm_magic.types import Mode
@@ -31,7 +33,7 @@ def mode(words: Sequence[str]) -> str:
     """``%llm mode``: the mode; ``%llm mode REPLAY``: set it for this session."""
     settings = config.default()
     if words:
-        asked = settings.set("mode", _one(words, "mode MODE"))
+        asked = settings.set("mode", one_word(words, "mode MODE"))
         if settings.imposed and asked is not Mode.REPLAY:
             return "mode: REPLAY, imposed by LLM_MAGIC_MODE; it is not loosened from a notebook"
     return f"mode: {settings.get('mode')} ({settings.origin('mode')})"
@@ -45,7 +47,7 @@ def models(words: Sequence[str]) -> Any:
     if words:
         from llm_magic import modelinfo  # pandas, and what fetches lists: only for this
 
-        return modelinfo.models(_one(words, "models TEXT"))
+        return modelinfo.models(one_word(words, "models TEXT"))
     routing.learn_providers(config.default())
     rows = []
     for name, row in catalog.ENTRIES.items():
@@ -89,13 +91,14 @@ def alias(words: Sequence[str]) -> Table | str:
 
 def cost(words: Sequence[str]) -> Table:
     """``%llm cost``: spent, saved and unknown, of this session and of this folder's ledger."""
-    _none(words, "cost")
+    no_words(words, "cost")
     ledger = history.default()
     here, everything = ledger.totals(session=history.session()), ledger.totals()
     rows = [
         ("spent", usd(here.spent), usd(everything.spent)),
         ("saved by replay", usd(here.saved), usd(everything.saved)),
         ("calls of unknown cost", count(here.unknown), count(everything.unknown)),
+        ("replays of unknown price", count(here.saved_unknown), count(everything.saved_unknown)),
         ("live calls", count(here.live), count(everything.live)),
         ("replayed calls", count(here.replayed), count(everything.replayed)),
         ("calls without an answer", count(here.failed), count(everything.failed)),
@@ -111,64 +114,16 @@ _SHOWN = ["started", "model", "source", "status", "input_tokens", "output_tokens
 
 def calls(words: Sequence[str]) -> Any:
     """``%llm history``: the newest 20 calls as a DataFrame; ``%llm history 100``: 100 of them."""
-    text = _one(words, "history NUMBER") if words else "20"
+    text = one_word(words, "history NUMBER") if words else "20"
     if not text.isdecimal():
         raise UsageError(f"%llm history {text}: how many calls? write a number")
     frame = history.default().to_pandas()
     return frame.tail(int(text))[[*_SHOWN, "prompt", "answer"]]
 
 
-def cassette(words: Sequence[str]) -> str | Table:
-    """``%llm cassette``: its state; ``%llm cassette save [NOTEBOOK]``: write what is unsaved."""
-    name, *rest = words or ["status"]
-    if name not in ("save", "status"):
-        raise UsageError(
-            f"%llm cassette {name}: no such command; {did_you_mean(name, ('save', 'status'))}"
-        )
-    if name == "status":
-        _none(rest, "cassette status")
-        return Table([], _cassette_rows())
-    return _save(rest)
-
-
-def _save(words: Sequence[str]) -> str:
-    shared, settings = client.default(), config.default()
-    notebook = settings.workspace.notebook
-    if words:
-        named = _one(words, "cassette save NOTEBOOK").removesuffix(".ipynb")
-        if not named or named != os.path.basename(named):
-            raise UsageError("%llm cassette save NOTEBOOK: a file name, without a folder")
-        if notebook is None:
-            # From now on the name is known, and what this session recorded belongs to it.
-            settings.notebook_hint = f"{named}.ipynb"
-            shared.shelf.adopt(named, set(shared.shelf.used))
-        notebook = named
-    if notebook is None:
-        raise UsageError(
-            "the notebook's name is not known here; write %llm cassette save NOTEBOOK.ipynb"
-        )
-    saved = shared.shelf.save(notebook)
-    if not saved.total:
-        return f"nothing is recorded for {notebook}, so there is no cassette to save"
-    return str(saved)
-
-
-def _cassette_rows() -> list[tuple[str, str]]:
-    shelf = client.default().shelf
-    state = shelf.status(config.default().workspace.notebook)
-    rows = [
-        ("cassette", state.path.name if state.path else "notebook not known"),
-        ("recordings in it", count(state.in_cassette)),
-        ("not saved yet", count(state.unsaved)),
-    ]
-    if state.unnamed:
-        rows.append(("recorded without a notebook", count(state.unnamed)))
-    return rows
-
-
 def status(words: Sequence[str]) -> Table:
     """``%llm status``: mode, model, notebook, folder, recordings and money at a glance."""
-    _none(words, "status")
+    no_words(words, "status")
     settings = config.default()
     totals = history.default().totals()
     shelf = client.default().shelf
@@ -177,7 +132,7 @@ def status(words: Sequence[str]) -> Table:
         ("model", settings.get("model") or "none"),
         ("notebook", settings.workspace.notebook or "not known"),
         ("folder", f"{shelf.folder}{' (read-only)' if shelf.store.read_only else ''}"),
-        *_cassette_rows(),
+        *cassette_commands.rows(),
         ("spent", usd(totals.spent)),
         ("saved by replay", usd(totals.saved)),
         ("calls of unknown cost", count(totals.unknown)),
@@ -205,22 +160,12 @@ def configure(words: Sequence[str]) -> Table | str:
 
 COMMANDS: dict[str, Callable[[Sequence[str]], Any]] = {
     "alias": alias,
-    "cassette": cassette,
+    "cassette": cassette_commands.cassette,
     "config": configure,
     "cost": cost,
+    "forget": cassette_commands.forget,
     "history": calls,
     "mode": mode,
     "models": models,
     "status": status,
 }
-
-
-def _one(words: Sequence[str], usage: str) -> str:
-    if len(words) != 1:
-        raise UsageError(f"%llm {usage}: one word, not {len(words)}")
-    return words[0]
-
-
-def _none(words: Sequence[str], usage: str) -> None:
-    if words:
-        raise UsageError(f"%llm {usage} takes nothing more; unexpected {words[0]!r}")

@@ -19,9 +19,19 @@ from IPython.display import DisplayHandle, display
 
 from llm_magic.formats import count, duration, usd
 from llm_magic.notebook import markdown
+from llm_magic.secrets import redact
 from llm_magic.types import Completion
 
-__all__ = ["FORMATS", "Answer", "AnswerText", "LiveAnswer", "footer", "show"]
+__all__ = [
+    "FORMATS",
+    "Answer",
+    "AnswerText",
+    "LiveAnswer",
+    "footer",
+    "in_terminal",
+    "show",
+    "visible",
+]
 
 MIME_TYPE = "application/vnd.llm-magic+json"
 
@@ -144,11 +154,11 @@ class Answer:
         if format not in FORMATS:
             raise ValueError(f"unknown format {format!r} (formats: {', '.join(FORMATS)})")
         texts = completion.texts if completion is not None else []
-        self.texts = [_visible(choice) for choice in (texts if len(texts) > 1 else [text])]
+        self.texts = [visible(choice) for choice in (texts if len(texts) > 1 else [text])]
         self.format = format
         self.completion = completion
         self.done = done
-        self.error = None if error is None else _one_line(_visible(str(error)))
+        self.error = None if error is None else _one_line(visible(str(error)))
 
     def __repr__(self) -> str:
         return self.plain()
@@ -185,7 +195,7 @@ class Answer:
             return ["…"]
         lines = [] if self.error is None else [f"incomplete: {self.error}"]
         if self.completion is not None:
-            lines += _visible(footer(self.completion)).splitlines()
+            lines += visible(footer(self.completion)).splitlines()
         if self.format == "json" and self.error is None and not all(map(_is_json, self.texts)):
             lines.append("note: the answer is not JSON, so it is shown as it came")
         return lines
@@ -251,7 +261,7 @@ class LiveAnswer:
         self._handle: Any = None
         self._next = 0.0
         self._ended = False
-        self._in_terminal = _in_terminal()
+        self._in_terminal = in_terminal()
 
     @property
     def text(self) -> str:
@@ -266,7 +276,7 @@ class LiveAnswer:
         if self._format == "none":
             return
         if self._in_terminal:
-            _print(_visible(text))
+            _print(visible(text))
             return
         started = self._clock()
         if self._handle is None or started >= self._next:
@@ -320,13 +330,14 @@ def show(completion: Completion, format: str = "md") -> None:
     answer = Answer(completion.text, format=format, completion=completion)
     if format == "none":
         return
-    if _in_terminal():
+    if in_terminal():
         _print(answer.plain() + "\n")
     else:
         display(answer)
 
 
-def _in_terminal() -> bool:
+def in_terminal() -> bool:
+    """Whether there is no notebook: a terminal prints every update of a display again."""
     return getattr(get_ipython(), "kernel", None) is None
 
 
@@ -410,8 +421,9 @@ def _is_json(text: str) -> bool:
 _INVISIBLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
-def _visible(text: str) -> str:
-    return _INVISIBLE.sub("\ufffd", text.replace("\r\n", "\n"))
+def visible(text: str) -> str:
+    """The text without characters that would drive a terminal, and without known keys."""
+    return _INVISIBLE.sub("\ufffd", redact(text).replace("\r\n", "\n"))
 
 
 def _one_line(text: str) -> str:

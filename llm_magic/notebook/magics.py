@@ -5,14 +5,16 @@ from __future__ import annotations
 import keyword
 import shlex
 import warnings
+import weakref
 from typing import Any
 
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class, no_var_expand
 from IPython.core.magic_arguments import argument, magic_arguments
+from IPython.display import display as show_diagnosis
 
-from llm_magic import client, history
-from llm_magic.exceptions import LLMMagicError, ParameterWarning
+from llm_magic import client, doctor, history
+from llm_magic.exceptions import LLMMagicError, ParameterWarning, ReplayMissError
 from llm_magic.notebook import commands, display, options
 from llm_magic.notebook.cell import CellRuns
 from llm_magic.notebook.display import AnswerText, LiveAnswer
@@ -102,7 +104,7 @@ class CompleteMagics(Magics):
     @no_var_expand
     @line_magic
     def llm(self, line: str) -> Any:
-        """Look and set: mode, models, alias, cost, history, cassette, config, status.
+        """Look and set: mode, models, alias, cost, history, cassette, forget, config, status.
 
         %llm status              mode, model, recordings and money at a glance
         %llm mode [MODE]         REPLAY, FALLBACK, CAPTURE or DISABLED
@@ -111,6 +113,8 @@ class CompleteMagics(Magics):
         %llm cost                spent, saved, unknown
         %llm history [NUMBER]    the newest calls as a DataFrame
         %llm cassette [save]     the recordings that travel with the notebook
+        %llm cassette list [TEXT], show KEY, diff, prune [--yes]
+        %llm forget KEY [--yes]  remove recordings and texts; or --cell TEXT, --text TEXT
         %llm config [NAME=VALUE] settings, and where each comes from
         """
         try:
@@ -168,15 +172,31 @@ def _value(answer: AnswerText, arguments: Any) -> Any:
         return answer
 
 
+def _told(error: LLMMagicError) -> str:
+    """The error's message; of a miss also why, so that a terminal and a CI log show it."""
+    if not isinstance(error, ReplayMissError) or error in _diagnosed:
+        return str(error)
+    diagnosis = doctor.diagnose(error, shelf=client.default().shelf)
+    _diagnosed.add(error)
+    if diagnosis.remedy and not display.in_terminal():
+        show_diagnosis(diagnosis)
+    return diagnosis.to_text()
+
+
+# What was told once stays as it is: a magic may be called by another one.
+_diagnosed: weakref.WeakSet[ReplayMissError] = weakref.WeakSet()
+
+
 def _shorten(error: BaseException) -> None:
     """Let the error show as one line; it is raised all the same, so that the cell fails."""
     if isinstance(error, LLMMagicError):
         # A user's own {{ expression }} may fail with anything in its message.
-        error.args = (redact(str(error)), *error.args[1:])
+        error.args = (redact(_told(error)), *error.args[1:])
     name, text = type(error).__name__, str(error)
     if isinstance(error, KeyboardInterrupt):
         text = "stopped; nothing of this answer was stored"
-    line = f"\x1b[31m{name}\x1b[0m: {text}"
+    # A provider's message may hold characters that drive a terminal.
+    line = f"\x1b[31m{name}\x1b[0m: {display.visible(text)}"
     error._render_traceback_ = lambda: [line]  # type: ignore[attr-defined]
 
 

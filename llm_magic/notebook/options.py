@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import re
 import shlex
+from collections.abc import Sequence
 from typing import Any
 
 from IPython.core.error import UsageError
 
 from llm_magic.exceptions import did_you_mean
 
-__all__ = ["parse_cell_line", "parse_line"]
+__all__ = ["no_words", "one_word", "parse_cell_line", "parse_line"]
 
 # One word of the line with the white space after it; quotes may hold spaces. The second form is a
 # word whose quote is open.
@@ -96,3 +97,16 @@ def _usage(action: argparse.Action) -> str:
     value: Any = action.metavar or "|".join(action.choices or ()) or action.dest.upper()
     names = value if isinstance(value, tuple) else (value,)
     return " ".join([action.option_strings[0], *names[: _number_of_values(action)]])
+
+
+def one_word(words: Sequence[str], usage: str) -> str:
+    """The only word after a command of ``%llm``."""
+    if len(words) != 1:
+        raise UsageError(f"%llm {usage}: one word, not {len(words)}")
+    return words[0]
+
+
+def no_words(words: Sequence[str], usage: str) -> None:
+    """Refuse words after a command of ``%llm`` that takes none."""
+    if words:
+        raise UsageError(f"%llm {usage} takes nothing more; unexpected {words[0]!r}")

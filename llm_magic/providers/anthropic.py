@@ -16,6 +16,7 @@ from dataclasses import replace
 from llm_magic.providers import conversion
 from llm_magic.providers.answers import Events, to_openai
 from llm_magic.providers.assembly import Assembly
+from llm_magic.providers.base import not_spoken
 from llm_magic.providers.catalog import Entry
 from llm_magic.providers.reading import Reader
 from llm_magic.providers.sdk import Question, aexchange, connection, exchange, extra_body
@@ -72,6 +73,8 @@ class AnthropicProvider:
         return conversion.notes(request)
 
     def _question(self, request: Request, transport: Transport) -> Question:
+        if request.api != "chat":
+            raise not_spoken(request)
         place = connection(self._row, transport)
         # The SDK adds /v1 itself; many gateways print their address with it.
         base_url = place.base_url.rstrip("/").removesuffix("/v1")

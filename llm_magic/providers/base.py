@@ -16,7 +16,7 @@ from llm_magic.exceptions import LLMMagicError, ProviderError
 from llm_magic.secrets import redact
 from llm_magic.types import AttrDict, Chunk, Request, Transport
 
-__all__ = ["Provider", "Unreachable", "error_for_status", "provider_error"]
+__all__ = ["Provider", "Unreachable", "error_for_status", "not_spoken", "provider_error"]
 
 
 class Provider(Protocol):
@@ -146,6 +146,16 @@ def error_for_status(
         partial=partial,
         # An HTTP error is not billed; an error after text has come may be.
         billed=None if partial else False,
+    )
+
+
+def not_spoken(request: Request) -> ProviderError:
+    """Our error for a kind of API that this provider does not have; another one may."""
+    return _made(
+        exceptions.BadRequestError,
+        f"{request.provider} does not support api={request.api!r}; ask another provider",
+        request,
+        None,
     )
 
 

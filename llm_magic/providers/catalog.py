@@ -135,7 +135,7 @@ _OPENAI_MODELS = (
         r"(ft:)?(o\d|gpt-5(?!\.|-chat))",
         refused=("temperature", "top_p", *_PENALTIES, *_LOGPROBS, "logit_bias"),
     ),
-    Quirk(r"(ft:)?(o3|o4)", refused=("stop",)),
+    Quirk(r"(ft:)?(o3|o4|gpt-5(?!\.|-chat))", refused=("stop",)),
     Quirk(r"(ft:)?(gpt-[34]|chatgpt-)", refused=("reasoning_effort",)),
 )
 _OLD_LIMIT = {"max_completion_tokens": "max_tokens"}

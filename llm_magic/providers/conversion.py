@@ -116,7 +116,19 @@ def notes(request: Request) -> list[str]:
         found.append("a later system message was moved to the beginning: Anthropic takes one")
     if any(message.get("name") and message.get("role") != "tool" for message in request.messages):
         found.append("the name of a message was not sent: Anthropic's messages have none")
+    if any(_detail(part) not in (None, "auto") for part in _parts(request.messages)):
+        found.append("the detail of an image was not sent: Anthropic's images have none")
     return found
+
+
+def _parts(messages: Sequence[Mapping[str, Any]]) -> list[Any]:
+    contents = [message.get("content") for message in messages]
+    return [part for content in contents if isinstance(content, list) for part in content]
+
+
+def _detail(part: Any) -> str | None:
+    image = part.get("image_url") if isinstance(part, Mapping) else None
+    return image.get("detail") if isinstance(image, Mapping) else None
 
 
 _VERSION = re.compile(r"claude-(?:[a-z]+-)*(\d{1,2})(?:[-.](\d{1,2}))?(?!\d)")

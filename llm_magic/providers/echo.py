@@ -13,6 +13,7 @@ from collections.abc import AsyncGenerator, Generator, Mapping
 from typing import Any
 
 from llm_magic.providers.assembly import TOKEN, pieces
+from llm_magic.providers.base import not_spoken
 from llm_magic.providers.catalog import Entry
 from llm_magic.providers.schema import example
 from llm_magic.types import AttrDict, Chunk, Request, Transport, attributes, content_text
@@ -38,6 +39,8 @@ class EchoProvider:
 
     def send(self, request: Request, transport: Transport) -> AttrDict:
         """The whole answer."""
+        if request.api == "embedding":
+            raise not_spoken(request)
         answers = _answers(request)
         choices = [
             {"index": index, "message": message, "logprobs": None, "finish_reason": reason}

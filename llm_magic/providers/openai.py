@@ -1,16 +1,22 @@
-"""Providers that speak OpenAI's chat completions API.
+"""Providers that speak OpenAI's APIs: chat, the older completions, and embeddings.
 
-Source: https://platform.openai.com/docs/api-reference/chat
+Whatever was asked, the answer has the shape of ``chat.completion``: a completion's text is the
+content of a message, and embeddings are an answer without choices, in ``data``.
+
+Sources: https://platform.openai.com/docs/api-reference/chat and
+https://platform.openai.com/docs/api-reference/completions and
+https://platform.openai.com/docs/api-reference/embeddings
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Generator, Mapping
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from contextlib import aclosing, closing
+from dataclasses import dataclass
 from typing import Any
 
 from llm_magic.providers.catalog import Entry
-from llm_magic.providers.reading import Reader, checked, parsed
+from llm_magic.providers.reading import Reader, checked, checked_vectors, parsed
 from llm_magic.providers.sdk import Question, aexchange, connection, exchange, extra_body
 from llm_magic.types import AttrDict, Chunk, Request, Transport
 
@@ -44,13 +50,13 @@ class OpenAIProvider:
         """The whole answer."""
         question = self._question(request, transport, stream=False)
         body = b"".join(exchange(question))
-        return as_openai(self._row, checked(parsed(body, request), request))
+        return _whole(self._row, parsed(body, request), request)
 
     async def asend(self, request: Request, transport: Transport) -> AttrDict:
         """As :meth:`send`, awaited."""
         question = self._question(request, transport, stream=False)
         body = b"".join([piece async for piece in aexchange(question)])
-        return as_openai(self._row, checked(parsed(body, request), request))
+        return _whole(self._row, parsed(body, request), request)
 
     def stream(self, request: Request, transport: Transport) -> Generator[Chunk, None, None]:
         """The answer in pieces."""
@@ -78,7 +84,8 @@ class OpenAIProvider:
 
     def _question(self, request: Request, transport: Transport, *, stream: bool) -> Question:
         parameters = sent_and_notes(self._row, request)[0]
-        body = {"model": request.model, "messages": request.messages, **parameters}
+        api = _APIS[request.api]
+        body = {"model": request.model, **api.asked(request), **parameters}
         if stream:
             body["stream"] = True
             if not _refuses(self._row, request.model, "stream_options"):
@@ -90,18 +97,79 @@ class OpenAIProvider:
         return Question(
             request=request,
             connection=connection(self._row, transport),
-            path="/chat/completions",
+            path=api.path,
             body=body,
             timeout=transport.timeout,
         )
 
 
 def _reader(row: Entry, request: Request) -> Reader:
+    piece = _APIS[request.api].piece
     return Reader(
         request,
-        chunks=lambda event: _chunks(row, event),
-        whole=lambda answer: as_openai(row, answer),
+        chunks=lambda event: _chunks(row, piece(event)),
+        whole=lambda answer: _whole(row, answer, request),
     )
+
+
+def _whole(row: Entry, answer: AttrDict, request: Request) -> AttrDict:
+    return as_openai(row, _APIS[request.api].whole(answer, request))
+
+
+def _prompt(request: Request) -> Any:
+    texts = [message["content"] for message in request.messages]
+    return texts[0] if len(texts) == 1 else texts
+
+
+def _completion(answer: AttrDict, request: Request) -> AttrDict:
+    for choice in answer.get("choices") or ():
+        choice["message"] = AttrDict(role="assistant", content=choice.pop("text", None))
+    answer["object"] = "chat.completion"
+    return checked(answer, request)
+
+
+def _completion_piece(event: AttrDict) -> AttrDict:
+    for choice in event.get("choices") or ():
+        choice["delta"] = AttrDict(content=choice.pop("text", None))
+    event["object"] = "chat.completion.chunk"
+    return event
+
+
+def _embedding(answer: AttrDict, request: Request) -> AttrDict:
+    checked_vectors(answer, request)
+    answer["choices"] = []
+    return answer
+
+
+@dataclass(frozen=True, slots=True)
+class _API:
+    """One kind of API.
+
+    Attributes
+    ----------
+    path : str
+        Where it is.
+    asked : callable
+        What of the body says what is asked.
+    whole : callable
+        The answer in the chat API's shape, once it is sure that nothing of it is missing.
+    piece : callable
+        The same for a piece of a stream.
+    """
+
+    path: str
+    asked: Callable[[Request], Mapping[str, Any]]
+    whole: Callable[[AttrDict, Request], AttrDict]
+    piece: Callable[[AttrDict], AttrDict] = lambda event: event
+
+
+_APIS: Mapping[str, _API] = {
+    "chat": _API("/chat/completions", lambda asked: {"messages": asked.messages}, checked),
+    "completion": _API(
+        "/completions", lambda asked: {"prompt": _prompt(asked)}, _completion, _completion_piece
+    ),
+    "embedding": _API("/embeddings", lambda asked: {"input": _prompt(asked)}, _embedding),
+}
 
 
 def _refuses(row: Entry, model: str, parameter: str) -> bool:
@@ -116,7 +184,8 @@ def sent_and_notes(row: Entry, request: Request) -> tuple[dict[str, Any], list[s
     sent = dict(request.parameters)
     sent.pop("extra_body", None)
     notes = []
-    for quirk in row.quirks:
+    # What is odd about a provider is known of its chat API alone.
+    for quirk in row.quirks if request.api == "chat" else ():
         if not quirk.fits(request.model):
             continue
         who = request.reference if quirk.models else row.name

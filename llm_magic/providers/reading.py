@@ -12,7 +12,7 @@ from llm_magic.providers.base import error_for_status
 from llm_magic.secrets import redact
 from llm_magic.types import AttrDict, Chunk, Request
 
-__all__ = ["Reader", "checked", "parsed"]
+__all__ = ["Reader", "checked", "checked_vectors", "parsed"]
 
 _SHOWN = 200
 
@@ -56,6 +56,25 @@ def checked(response: AttrDict, request: Request) -> AttrDict:
         raise _not_an_answer(f"sent an answer without choices: {_start(str(response))}", request)
     if not all(choice.get("finish_reason") for choice in choices):
         raise _incomplete(request, (choices[0].get("message") or {}).get("content") or "")
+    return response
+
+
+def checked_vectors(response: AttrDict, request: Request) -> AttrDict:
+    """The same answer, if it holds a vector for every text.
+
+    Raises
+    ------
+    ProviderError
+        When it does not.
+    """
+    given = response.get("data")
+    vectors = given if isinstance(given, list) else []
+    count = sum(isinstance(one, AttrDict) and bool(one.get("embedding")) for one in vectors)
+    if count != len(request.messages) or count != len(vectors):
+        raise _not_an_answer(
+            f"sent {count} vectors for {len(request.messages)} texts: {_start(str(response))}",
+            request,
+        )
     return response
 
 

@@ -85,6 +85,14 @@ class TextDisk(diskcache.Disk):  # type: ignore[misc]
         raise UnsafeStoreError("the store names a file; nothing was removed")
 
 
+def _identity(folder: Path) -> tuple[int, int] | None:
+    try:
+        status = os.stat(folder / "cache.db")
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
 def _open_cache(folder: Path) -> Any:
     return diskcache.Cache(str(folder), timeout=30, disk=TextDisk, **_SETTINGS)
 
@@ -109,6 +117,7 @@ class Store:
         self.read_only = not writable(folder)
         self._lock = threading.Lock()
         self._cache: Any = None
+        self._identity: tuple[int, int] | None = None
         self._reader: sqlite3.Connection | None = None
         try:
             self._open()
@@ -132,6 +141,7 @@ class Store:
                 self._create()
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._cache = _open_cache(self.folder)
+            self._identity = _identity(self.folder)
         except sqlite3.DatabaseError as error:
             if "readonly" in str(error) or "unable to open" in str(error):
                 self.read_only = True
@@ -184,7 +194,8 @@ class Store:
         """The text under a key, or None."""
         try:
             if self._cache is not None:
-                value: str | None = self._cache.get(key, retry=True)
+                self._reopen_if_deleted()
+                value: str | None = self._cache.get(key)
                 return value
             if self._reader is not None:
                 with self._lock:
@@ -205,19 +216,19 @@ class Store:
             When it cannot be written: a read-only folder, a full disk, half a surrogate pair.
         """
         with self._writing() as cache:
-            cache.set(key, value, retry=True)
+            cache.set(key, value)
 
     def delete(self, key: str) -> None:
         """Forget what is under a key, if anything is."""
         with self._writing() as cache:
-            cache.delete(key, retry=True)
+            cache.delete(key)
 
     def update(self, key: str, change: Any) -> None:
         """Replace the text under a key by ``change(text or None)``, in one transaction.
 
         ``change`` returns the new text, or None to forget the key; it must not wait for anything.
         """
-        with self._writing() as cache, cache.transact(retry=True):
+        with self._writing() as cache:
             old = cache.get(key)
             new = change(old)
             if new is None:
@@ -228,17 +239,74 @@ class Store:
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
         """Hold the store for several changes; other writers wait, readers do not."""
-        with self._writing() as cache, cache.transact(retry=True):
+        with self._writing():
             yield
 
     @contextlib.contextmanager
+    def erasing(self) -> Iterator[None]:
+        """As :meth:`transaction`; what is deleted in it does not stay in the file's free pages."""
+        with self.transaction():
+            connection = self._cache._con
+        connection.execute("PRAGMA secure_delete = ON")
+        try:
+            with self.transaction():
+                yield
+            # Older answers, which were overwritten, are in free pages too.
+            connection.execute("VACUUM")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.Error as error:
+            warnings.warn(
+                f"{self.folder} is in use elsewhere ({error}): what was removed may still be in its"
+                " free pages; close other kernels and do it again",
+                RuntimeWarning,
+                stacklevel=4,
+            )
+        finally:
+            connection.execute("PRAGMA secure_delete = OFF")
+
+    @contextlib.contextmanager
     def _writing(self) -> Iterator[Any]:
+        """A write transaction; within one of the same thread, a part of it.
+
+        diskcache's own ``transact(retry=True)`` waits for ever for a lock, takes any error for a
+        lock, and is left open by an interrupt at the wrong moment. This one waits as long as the
+        connection's timeout, and whatever ends it, nothing of it stays open.
+        """
         if self._cache is None:
             raise StoreError(f"{self.folder} is read-only; nothing was changed")
+        self._reopen_if_deleted()
+        cache, thread = self._cache, threading.get_ident()
         try:
-            yield self._cache
-        except (sqlite3.Error, OSError, UnicodeError) as error:
+            if cache._txn_id == thread:
+                yield cache
+                return
+            connection = cache._con
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                cache._txn_id = thread
+                yield cache
+                # Before the lock is given back: the next thread sets its own id.
+                cache._txn_id = None
+                connection.execute("COMMIT")
+            except BaseException:
+                if cache._txn_id == thread:
+                    cache._txn_id = None
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+        except (sqlite3.Error, diskcache.Timeout, OSError, UnicodeError) as error:
             raise StoreError(f"{self.folder} cannot be written: {error}") from None
+
+    def _reopen_if_deleted(self) -> None:
+        """Begin anew when somebody deleted the store: writes to its old file would be lost."""
+        if self._cache._txn_id == threading.get_ident() or self._identity == _identity(self.folder):
+            return
+        with self._lock:
+            if self._identity != _identity(self.folder):
+                self._cache.close()
+                self._open()
+                message = f"{self.folder} was deleted or replaced; a new store was begun"
+                warnings.warn(message, RuntimeWarning, stacklevel=6)
 
     def items(self, prefix: str = "") -> Iterator[tuple[str, str]]:
         """Keys that begin with the prefix and their text, in the order of the keys."""

@@ -33,7 +33,7 @@ def request_headers(number: int) -> dict[str, str]:
 
 def completion(answer: Answer) -> dict[str, Any]:
     """The body of a whole answer."""
-    usage = _usage(answer)
+    usage = counted(answer, answer.texts)
     return {
         **_identity(answer, "chat.completion"),
         "choices": [
@@ -103,10 +103,11 @@ def _identity(answer: Answer, kind: str) -> dict[str, Any]:
     }
 
 
-def _usage(answer: Answer) -> dict[str, Any] | None:
+def counted(answer: Answer, texts: Sequence[str]) -> dict[str, Any] | None:
+    """The usage of an answer with these texts; None where it is not told."""
     if answer.reply.usage is None:
         return None
-    prompt, output = answer.tokens(answer.texts)
+    prompt, output = answer.tokens(texts)
     usage: dict[str, Any] = {"prompt_tokens": prompt, "completion_tokens": output}
     if answer.reply.reasoning:
         reasoning = min(answer.reasoning_tokens, output)
@@ -157,8 +158,8 @@ def _arguments(call: Mapping[str, Any]) -> str:
 
 def _closing(answer: Answer) -> bytes:
     events = [_chunk(answer, index, {}, answer.finish_reason) for index in range(len(answer.texts))]
-    usage = _usage(answer)
-    if _usage_asked(answer) and usage is not None:
+    usage = counted(answer, answer.texts)
+    if usage_asked(answer) and usage is not None:
         identity = _identity(answer, "chat.completion.chunk")
         events.append(_event({**identity, "choices": [], "usage": usage}))
     return b"".join([*events, b"data: [DONE]\n\n"])
@@ -177,37 +178,31 @@ def _chunk(
         "finish_reason": finish_reason,
     }
     chunk = {**_identity(answer, "chat.completion.chunk"), "choices": [choice]}
-    if _usage_asked(answer):
+    if usage_asked(answer):
         chunk["usage"] = None
     return _event(chunk)
 
 
 def _logprobs(answer: Answer, text: str | None) -> dict[str, Any] | None:
-    """The log probabilities of a text's words, if they were asked for."""
+    """The log probabilities of a text's words, where they were asked for."""
     if not answer.body.get("logprobs") or not text:
         return None
-    alternatives = answer.body.get("top_logprobs") or 0
-    return {
-        "content": [
-            # The likeliest token is the one that was taken; the others have made-up names.
-            {
-                **_token(word, 0),
-                "top_logprobs": [
-                    _token(word if rank == 0 else f"{word}#{rank}", rank)
-                    for rank in range(alternatives)
-                ],
-            }
-            for word in words(text)
-        ],
-        "refusal": None,
-    }
+    ranks = range(answer.body.get("top_logprobs") or 0)
+    content = [
+        {**_token(word, 0), "top_logprobs": [_token(word, rank) for rank in ranks]}
+        for word in words(text)
+    ]
+    return {"content": content, "refusal": None}
 
 
-def _token(text: str, rank: int) -> dict[str, Any]:
-    return {"token": text, "logprob": -0.5 - rank, "bytes": list(text.encode())}
+def _token(word: str, rank: int) -> dict[str, Any]:
+    # The likeliest word is the one that was said; the others are it with question marks.
+    text = word + "?" * rank
+    return {"token": text, "logprob": -0.5 * (rank + 1), "bytes": list(text.encode())}
 
 
-def _usage_asked(answer: Answer) -> bool:
+def usage_asked(answer: Answer) -> bool:
+    """Whether a stream is to end with its usage."""
     options = answer.body.get("stream_options")
     return isinstance(options, dict) and bool(options.get("include_usage"))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,7 +19,7 @@ _KEYS = {
 
 
 @pytest.fixture
-def fake_llm(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeServer]:
+def fake_llm(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FakeServer]:
     """A fake OpenAI and Anthropic, found by their SDKs: no network, no key, no bill.
 
     The test says what the model answers, and looks at what it was asked::
@@ -32,7 +33,8 @@ def fake_llm(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeServer]:
             assert "fjords" in fake_llm.last.body["messages"][-1]["content"]
 
     All it can do is in `llm_magic.testing.FakeServer`. The environment points to it, so programs
-    that the test starts find it too; an SDK client made before the test does not.
+    that the test starts find it too; an SDK client made before the test does not. What llm-magic
+    records goes to `tmp_path`, so that each test asks anew.
     """
     from llm_magic.testing import FakeServer
 
@@ -41,6 +43,7 @@ def fake_llm(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeServer]:
         monkeypatch.setenv("ANTHROPIC_BASE_URL", server.anthropic_url)
         for name, key in _KEYS.items():
             monkeypatch.setenv(name, key)
+        monkeypatch.setenv("LLM_MAGIC_NOTEBOOK", str(tmp_path / "fake_llm.ipynb"))
         for name in ("NO_PROXY", "no_proxy"):
             # Otherwise a proxy from the environment would be asked for our own machine.
             monkeypatch.setenv(name, "127.0.0.1", prepend=",")

@@ -111,16 +111,22 @@ def words(text: str) -> list[str]:
 
 
 def last_user_text(body: Mapping[str, Any]) -> str:
-    """The text of the newest user message of a request, "" if there is none."""
+    """The text of the newest user message of a request, or of its prompt; "" if there is none."""
     for message in reversed(_messages(body)):
         if message.get("role") == "user":
             return _content_text(message.get("content"))
-    return ""
+    return "\n".join(prompts(body))
+
+
+def prompts(body: Mapping[str, Any]) -> list[str]:
+    """The texts that a request for completions or embeddings is about."""
+    given = body.get("prompt", body.get("input", []))
+    return [given] if isinstance(given, str) else [str(text) for text in given]
 
 
 def _prompt_text(body: Mapping[str, Any]) -> str:
     contents = [body.get("system"), *(message.get("content") for message in _messages(body))]
-    return "\n".join(_content_text(content) for content in contents)
+    return "\n".join([*map(_content_text, contents), *prompts(body)])
 
 
 def _messages(body: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from threading import Condition, Event
 from typing import Any, Self
 
-from llm_magic.testing import anthropic_wire, openai_wire
+from llm_magic.testing import anthropic_wire, completions_wire, embeddings_wire, openai_wire
 from llm_magic.testing.connection import Connection, HangUpError, HTTPRequest
 from llm_magic.testing.dialect import Dialect
 from llm_magic.testing.exchange import Exchange
@@ -32,6 +32,8 @@ _logger = logging.getLogger(__name__)
 # By the end of the path: what comes before it differs from provider to provider.
 _COMPLETIONS: dict[str, Dialect] = {
     "/chat/completions": openai_wire,
+    "/completions": completions_wire,
+    "/embeddings": embeddings_wire,
     "/messages": anthropic_wire,
     "/invoke": anthropic_wire,
 }
@@ -49,7 +51,8 @@ class FakeServer:
     ----------
     default
         The text, or a function from the request's body to the text, for a request that nothing
-        was scripted for. By default `You said: ` and the last user message.
+        was scripted for. By default `You said: ` and the last user message. Embeddings are made
+        of the words of their text.
     latency
         Seconds before every answer, for benchmarks. Tests wait on a `gate` instead.
     models

@@ -47,8 +47,8 @@ def test_an_answer_that_was_never_recorded_is_the_first_one(asking, server):
 
 
 def test_a_shorter_capture_drops_the_old_tail(asking):
-    asking.run("[ask('CAPTURE') for _ in range(3)]")
-    asking.run("[ask('CAPTURE') for _ in range(2)]")
+    asking.run("[ask('CAPTURE') for _ in range(3)]", cell_id="one")
+    asking.run("[ask('CAPTURE') for _ in range(2)]", cell_id="one")
 
     assert replayed(asking, 3) == ["4", "5", "4"]
 
@@ -83,7 +83,7 @@ def test_a_cell_that_runs_a_cell_goes_on_counting(asking):
     )
 
     names = asking.names
-    assert (names["one"], names["inner"], names["two"]) == ("1", "1", "2")
+    assert (names["one"], names["inner"], names["two"]) == ("1", "2", "3")
 
 
 def test_outside_of_a_cell_nothing_is_counted(asking):

@@ -10,7 +10,13 @@ import pytest
 from IPython.core.error import UsageError
 
 from llm_magic import cassette, config, history
-from llm_magic.exceptions import ConfigError, ModeError, ModelNameError, ReplayMissError
+from llm_magic.exceptions import (
+    ConfigError,
+    LLMMagicError,
+    ModeError,
+    ModelNameError,
+    ReplayMissError,
+)
 from llm_magic.notebook.commands import COMMANDS
 from llm_magic.notebook.tables import Table
 from llm_magic.storage import store
@@ -310,3 +316,186 @@ def test_a_table_may_be_without_header_and_caption():
     assert "<thead>" not in table._repr_html_()
     assert "<caption" not in table._repr_html_()
     assert repr(Table([], [])) == ""
+
+
+# Recordings: list, show, diff, prune, forget
+
+
+@pytest.fixture
+def report(notebook, server, monkeypatch, tmp_path):
+    """A notebook of a known name with two saved recordings and an unsaved one."""
+    monkeypatch.setenv("LLM_MAGIC_NOTEBOOK", str(tmp_path / "work" / "report.ipynb"))
+    notebook.run("%%complete\nWhy?")
+    notebook.run("%%complete\nWhat?")
+    notebook.run("%llm cassette save")
+    notebook.run("%%complete --format text\nWho?")
+    return notebook
+
+
+def keys(table):
+    """Prompts of a table of recordings, and the beginnings of their keys."""
+    return {row[5]: row[0] for row in table.rows}
+
+
+def test_recordings_are_listed_with_what_is_unsaved(report):
+    table = report.run("%llm cassette list")
+
+    assert {row[5]: (row[1], row[2], row[4], row[6]) for row in table.rows} == {
+        "Why?": ("0", "openai/gpt-5-mini", "%%complete", "saved"),
+        "What?": ("0", "openai/gpt-5-mini", "%%complete", "saved"),
+        "Who?": ("0", "openai/gpt-5-mini", "%%complete --format text", "unsaved"),
+    }
+    assert keys(report.run("%llm cassette list 'you said: who'")).keys() == {"Who?"}
+    assert "0 of 3 recordings" in repr(report.run("%llm cassette list zebra"))
+
+
+def test_with_the_name_unknown_the_recordings_of_the_folder_are_listed(notebook, server):
+    notebook.run("%%complete\nWhy?")
+
+    assert notebook.run("%llm cassette list").rows[0][5:] == ["Why?", "no notebook"]
+
+
+def test_a_recording_is_shown_as_text_and_escaped_html(report, server):
+    server.reply("<script>alert(1)</script> \x1b[2J")
+    report.run("%%complete -T 0.5\nWhere?")
+    prefix = keys(report.run("%llm cassette list"))["Where?"]
+
+    shown = report.run(f"%llm cassette show {prefix[:10]}")
+
+    assert "--- user\nWhere?\n\n--- answer\n<script>" in repr(shown)
+    assert "temperature: 0.5" in repr(shown)
+    assert "<script" not in shown._repr_html_()
+    assert "\x1b" not in repr(shown) + shown._repr_html_()
+
+
+def test_the_difference_of_a_save_is_shown_before_it(report):
+    report.run("%%complete --refresh\nWhy?")
+
+    rows = {row[4]: row[0] for row in report.run("%llm cassette diff").rows}
+
+    assert rows == {"Why?": "replaced", "Who?": "new"}
+    report.run("%llm cassette save")
+    assert "report.cassette.jsonl has everything" in repr(report.run("%llm cassette diff"))
+
+
+def test_pruning_shows_what_it_would_drop_and_asks(report, server):
+    assert "used all recordings" in (report.run("%llm cassette prune") or report.printed)
+    report.run("%reload_ext llm_magic")
+    message = report.fails("%llm cassette prune --yes", UsageError)
+    report.run("%%complete\nWhy?")
+
+    shown = report.run("%llm cassette prune")
+    report.run("%llm cassette prune --yes")
+
+    assert "run all cells first" in message
+    assert keys(shown).keys() == {"What?", "Who?"}
+    assert "2 recordings dropped" in report.printed
+    assert {row[4]: row[0] for row in report.run("%llm cassette diff").rows} == {"What?": "removed"}
+    report.run("%llm cassette save")
+    assert keys(report.run("%llm cassette list")).keys() == {"Why?"}
+
+
+@pytest.mark.parametrize("how", ["KEY", "--text 'You said: Why?'", "--text 'Why?'"])
+def test_forgetting_shows_first_and_then_removes_everywhere(report, tmp_path, how):
+    report.run("%llm mode REPLAY")
+    report.run("%%complete\nWhy?")
+    report.run("%llm mode FALLBACK")
+    how = how.replace("KEY", keys(report.run("%llm cassette list"))["Why?"])
+    (tmp_path / "work" / ".git").mkdir()
+
+    shown = report.run(f"%llm forget {how}")
+    before = keys(report.run("%llm cassette list"))
+    report.run(f"%llm forget {how} --yes")
+
+    assert keys(shown).keys() == {"Why?"}
+    assert "nothing is removed yet" in repr(shown)
+    assert before.keys() == {"Why?", "What?", "Who?"}
+    assert report.printed.startswith(
+        "removed: 1 recordings (report.cassette.jsonl), the texts of 2"
+    )
+    assert "git log --all -- report.cassette.jsonl" in report.printed
+    assert keys(report.run("%llm cassette list")).keys() == {"What?", "Who?"}
+    frame = report.run("%llm history")
+    assert list(frame["prompt"].dropna()) == ["What?", "Who?"]
+    assert frame["cost"].notna().sum() == 4
+    history.close()
+    work = tmp_path / "work"
+    for path in [*work.glob("*.jsonl"), *work.glob(".llm_magic/**/*.db*")]:
+        assert b"Why?" not in path.read_bytes(), path
+
+
+def test_a_cell_is_forgotten_by_its_first_line(report):
+    report.run("%llm forget --cell 'format text' --yes")
+
+    assert keys(report.run("%llm cassette list")).keys() == {"Why?", "What?"}
+
+
+def test_texts_of_calls_without_a_recording_are_forgotten_too(report):
+    report.fails("%%complete --mode REPLAY\nNever asked before", ReplayMissError)
+
+    report.run("%llm forget --text 'Never asked' --yes")
+
+    assert "removed: 0 recordings, the texts of 1 rows" in report.printed
+    assert report.run("%llm history 1")["prompt"].isna().all()
+
+
+def test_an_ambiguous_key_lists_the_matches_in_one_line(report, monkeypatch):
+    monkeypatch.setattr("llm_magic.inventory._SHORTEST_PREFIX", 0)
+
+    for line in ("cassette show ''", "forget '' --yes"):
+        message = report.fails(f"%llm {line}", LLMMagicError)
+        assert message.count("\n") == 0
+        assert "is the beginning of several keys: " in message
+    assert len(report.run("%llm cassette list").rows) == 3
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("cassette show abc", "too short for a key; write 4 digits"),
+        ("cassette show zzzzzz", "nothing is recorded under a key that begins with"),
+        ("cassette list a b", "one word, not 2"),
+        ("cassette diff x", "takes nothing more"),
+        ("cassette diff", "write %llm cassette save NOTEBOOK.ipynb"),
+        ("cassette prune x", "takes nothing more"),
+        ("cassette prun", "did you mean prune?"),
+        ("forget", "%llm forget KEY, --cell TEXT or --text TEXT"),
+        ("forget --text a b", '"quote text"'),
+        ("forget --txt a", "--text TEXT"),
+        ("forget --text ''", "the text is empty"),
+        ("forget --text nowhere", "nothing like that is recorded"),
+    ],
+)
+def test_misuse_of_recordings_is_one_line_too(notebook, line, told):
+    message = notebook.fails(f"%llm {line}", (UsageError, LLMMagicError))
+
+    assert told in message
+    assert message.count("\n") == 0
+
+
+# A miss
+
+
+def test_a_miss_shows_the_nearest_recording_in_traceback_and_display(report):
+    report.run("%%complete\nWrite a long poem about <b>the sea</b>")
+
+    message = report.fails(
+        "%%complete --mode REPLAY\nWrite a short poem about <b>the sea</b>", ReplayMissError
+    )
+
+    assert "Write a [-long-]{+short+} poem" in message
+    assert message.startswith("ReplayMissError: no recording for openai/gpt-5-mini")
+    shown = report.outputs[-1]["data"]
+    assert "<b>" not in shown["text/html"]
+    assert "<ins" in shown["text/html"]
+    assert "[-long-]{+short+}" in shown["text/plain"]
+
+
+def test_a_miss_in_a_terminal_is_text_only(terminal, server):
+    terminal.run("%%complete -m openai/gpt-5-mini\nWrite a long poem")
+
+    with pytest.raises(ReplayMissError) as caught:
+        terminal.run("%%complete -m openai/gpt-5-mini --mode REPLAY\nWrite a short poem")
+
+    assert "[-long-]{+short+}" in str(caught.value)
+    assert not terminal.outputs

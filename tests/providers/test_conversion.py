@@ -1,3 +1,4 @@
+import base64
 import copy
 import itertools
 import json
@@ -320,9 +321,17 @@ CALLS = st.lists(
     max_size=3,
 )
 TEXTS = st.text(min_size=1)
+PICTURES = st.binary(min_size=1, max_size=20).map(
+    lambda data: {
+        "type": "image_url",
+        "image_url": {"url": f"data:image/png;base64,{base64.b64encode(data).decode()}"},
+    }
+)
+PARTS = st.lists(st.one_of(TEXTS.map(text), PICTURES), min_size=1, max_size=4)
 CONVERSATION = st.lists(
     st.one_of(
         TEXTS.map(user),
+        PARTS.map(user),
         TEXTS.map(system),
         st.builds(lambda words, calls: assistant(words, tool_calls=calls), TEXTS, CALLS),
         st.builds(tool, TEXTS, TEXTS),
@@ -331,7 +340,7 @@ CONVERSATION = st.lists(
 
 
 @given(CONVERSATION)
-def test_conversion_keeps_roles_texts_ids_and_order(messages):
+def test_conversion_keeps_roles_texts_images_ids_and_order(messages):
     asked = Request("anthropic", OLD, messages)
     before = copy.deepcopy(messages)
 
@@ -352,6 +361,9 @@ def said(body):
         for block in [text(content)] if isinstance(content, str) else content:
             if block["type"] == "text":
                 yield turn["role"], block["text"]
+            elif block["type"] == "image":
+                source = block["source"]
+                yield turn["role"], f"data:{source['media_type']};base64,{source['data']}"
             elif block["type"] == "tool_use":
                 yield turn["role"], block["id"], block["name"], block["input"]
             else:
@@ -363,7 +375,10 @@ def meant(messages):
         if message["role"] == "tool":
             yield "tool", message["tool_call_id"], message["content"]
         elif message["role"] != "system":
-            yield message["role"], message["content"]
+            content = message["content"]
+            for part in [text(content)] if isinstance(content, str) else content:
+                is_text = part["type"] == "text"
+                yield message["role"], part["text"] if is_text else part["image_url"]["url"]
             for call in message.get("tool_calls", ()):
                 arguments = json.loads(call["function"]["arguments"])
                 yield message["role"], call["id"], call["function"]["name"], arguments

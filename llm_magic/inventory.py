@@ -1,0 +1,381 @@
+"""What is recorded for a notebook: to be listed, looked at, compared and forgotten."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from llm_magic.cassette import Cassette, Place, Shelf
+from llm_magic.exceptions import LLMMagicError
+from llm_magic.formats import count
+from llm_magic.history import History
+from llm_magic.recordings import Recording, dump_line
+from llm_magic.secrets import redact
+from llm_magic.types import Request, content_text
+from llm_magic.worddiff import visible
+
+__all__ = [
+    "DIFF_HEADER",
+    "LIST_HEADER",
+    "Entry",
+    "Forgetting",
+    "diff_rows",
+    "entries",
+    "find_forgettable",
+    "list_rows",
+    "matching",
+    "unused",
+]
+
+LIST_HEADER = ["key", "ordinal", "model", "day", "cell", "prompt", ""]
+DIFF_HEADER = ["", "key", "ordinal", "model", "prompt"]
+
+# Enough digits that a slip does not name a recording.
+_SHORTEST_PREFIX = 4
+_DIGITS = 12
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One recording of a notebook, and whether its cassette has it."""
+
+    key: str
+    ordinal: int
+    line: str
+    saved: bool
+    notebook: str
+
+    @cached_property
+    def recording(self) -> Recording | None:
+        """The recording; None for a line that is not one."""
+        with contextlib.suppress(ValueError, TypeError, KeyError):
+            return Recording.from_line(redact(self.line))
+        return None
+
+    @property
+    def model(self) -> str:
+        """``provider/model``; ``?`` for a line that is not a recording."""
+        return self._read(lambda recording: recording.reference) or "?"
+
+    @property
+    def cell_line(self) -> str:
+        """First line of the cell that recorded it."""
+        return self._read(lambda recording: str(recording.cell.get("line", "")))
+
+    @property
+    def prompt(self) -> str:
+        """Text of the last message a person wrote."""
+        return self._read(lambda recording: Request.from_dict(recording.request).last_text)
+
+    @property
+    def day(self) -> str:
+        """Day it was recorded (UTC)."""
+        return self._read(lambda recording: recording.created.date().isoformat())
+
+    @property
+    def state(self) -> str:
+        """``saved``, ``unsaved`` or ``no notebook``."""
+        return "no notebook" if not self.notebook else "saved" if self.saved else "unsaved"
+
+    def _read(self, read: Callable[[Recording], str]) -> str:
+        if self.recording is None:
+            return ""
+        with contextlib.suppress(ValueError, TypeError, KeyError, AttributeError):
+            return visible(read(self.recording))
+        return ""
+
+    def about(self) -> list[tuple[str, str]]:
+        """Everything but the messages, as names and texts."""
+        rows = [
+            ("key", self.key),
+            ("ordinal", str(self.ordinal)),
+            ("model", self.model),
+            ("recorded", self.day),
+            ("state", self.state),
+        ]
+        if self.cell_line:
+            rows.append(("cell", self.cell_line))
+        if self.recording is not None:
+            asked = self.recording.request
+            for name in ("endpoint", "cache_seed", "api"):
+                if asked.get(name) not in (None, "chat"):
+                    rows.append((name, visible(str(asked[name]))))
+            for name, value in sorted((asked.get("parameters") or {}).items()):
+                rows.append((visible(name), visible(dump_line(value))))
+        return rows
+
+    def spoken(self) -> list[tuple[str, str]]:
+        """The messages of the request and the answers, as roles and texts."""
+        if self.recording is None:
+            return []
+        messages = [
+            (str(message.get("role")), message) for message in self.recording.request["messages"]
+        ]
+        choices = self.recording.response.get("choices") or []
+        answers = [("answer", choice.get("message") or choice) for choice in choices]
+        if not choices:
+            answers = [("answer", self.recording.response)]
+        return [(visible(role), visible(_said(message))) for role, message in [*messages, *answers]]
+
+    def __str__(self) -> str:
+        lines = [f"{name}: {value}" for name, value in self.about()]
+        for role, text in self.spoken():
+            lines += ["", f"--- {role}", text]
+        return "\n".join(lines)
+
+
+def _said(message: Mapping[str, Any]) -> str:
+    text = content_text(message.get("content")) or str(message.get("text") or "")
+    content = message.get("content")
+    others = [part for part in content if "text" not in part] if isinstance(content, list) else []
+    calls = message.get("tool_calls") or []
+    shown = [text] if text else []
+    shown += [dump_line(part) for part in (*others, *calls)]
+    return "\n".join(shown) if shown else dump_line(message)
+
+
+def entries(shelf: Shelf, notebook: str | None) -> list[Entry]:
+    """The recordings that a notebook has, saved or not; with the notebook unknown, all."""
+    names = [notebook] if notebook is not None else _names(shelf)
+    found = []
+    for name in names:
+        before, after = shelf.contents(name)
+        found += [
+            Entry(key, ordinal, line, before.get((key, ordinal)) == line, name)
+            for (key, ordinal), line in sorted(after.items())
+        ]
+    return found
+
+
+def _names(shelf: Shelf) -> list[str]:
+    users = {name for _, _, variant in shelf.recordings.all() for name in variant.users}
+    return sorted(users | set(shelf.notebooks()))
+
+
+def matching(found: Sequence[Entry], prefix: str) -> list[Entry]:
+    """The entries whose key begins so; of one key only.
+
+    Raises
+    ------
+    LLMMagicError
+        When there is none, or more than one key.
+    """
+    keys = _matching_keys((entry.key for entry in found), prefix)
+    return [entry for entry in found if entry.key in keys]
+
+
+def _matching_keys(keys: Iterable[str], prefix: str) -> set[str]:
+    prefix = prefix.lower().removesuffix("…")
+    if len(prefix) < _SHORTEST_PREFIX:
+        raise LLMMagicError(f"{prefix!r} is too short for a key; write {_SHORTEST_PREFIX} digits")
+    matches = {key for key in keys if key.startswith(prefix)}
+    if not matches:
+        raise LLMMagicError(f"nothing is recorded under a key that begins with {prefix!r}")
+    if len(matches) > 1:
+        shown = ", ".join(key[: max(_DIGITS, len(prefix) + 4)] for key in sorted(matches)[:8])
+        more = f" and {len(matches) - 8} more" if len(matches) > 8 else ""
+        raise LLMMagicError(f"{prefix!r} is the beginning of several keys: {shown}{more}")
+    return matches
+
+
+def list_rows(found: Iterable[Entry], text: str = "") -> list[list[str]]:
+    """Rows under ``LIST_HEADER``; of those that hold the text somewhere, in any case."""
+    wanted = text.casefold()
+    return [
+        [
+            entry.key[:_DIGITS],
+            str(entry.ordinal),
+            entry.model,
+            entry.day,
+            _first_words(entry.cell_line, 32),
+            _first_words(entry.prompt, 48),
+            entry.state,
+        ]
+        for entry in found
+        if not wanted or _mentions(entry, wanted)
+    ]
+
+
+def _mentions(entry: Entry, wanted: str) -> bool:
+    texts = [entry.key, entry.model, entry.day, entry.cell_line, entry.state]
+    texts += [text for _, text in entry.spoken()]
+    return any(wanted in text.casefold() for text in texts)
+
+
+def _first_words(text: str, most: int) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= most else line[: most - 1] + "…"
+
+
+def diff_rows(shelf: Shelf, notebook: str) -> list[list[str]]:
+    """What a save would change in the notebook's cassette, as rows under ``DIFF_HEADER``."""
+    before, after = shelf.contents(notebook)
+    rows = []
+    for place in sorted(before.keys() | after.keys()):
+        old, new = before.get(place), after.get(place)
+        if old == new:
+            continue
+        word = "new" if old is None else "removed" if new is None else "replaced"
+        entry = Entry(*place, new or old or "", False, notebook)
+        prompt = _first_words(entry.prompt, 60)
+        rows.append([word, entry.key[:_DIGITS], str(entry.ordinal), entry.model, prompt])
+    return rows
+
+
+def unused(shelf: Shelf, notebook: str) -> list[Entry]:
+    """Recordings of a notebook that this process did not use."""
+    return [
+        entry for entry in entries(shelf, notebook) if (entry.key, entry.ordinal) not in shelf.used
+    ]
+
+
+@dataclass(frozen=True)
+class Forgetting:
+    """What is to be forgotten in a folder: keys with their recordings, rows of the ledger.
+
+    Attributes
+    ----------
+    found : list of Entry
+        The recordings; all that are under the keys.
+    keys : frozenset of str
+        Keys of the recordings.
+    calls : list of str
+        Ids of the ledger's rows.
+    """
+
+    shelf: Shelf
+    ledger: History
+    found: list[Entry]
+    keys: frozenset[str]
+    calls: list[str]
+
+    def __str__(self) -> str:
+        """How much it is, as a person reads it."""
+        places = sorted({_place(self.shelf, entry) for entry in self.found})
+        where = f" ({', '.join(places)})" if places else ""
+        return (
+            f"{count(len(self.found))} recordings{where}, the texts of"
+            f" {count(len(self.calls))} rows of the ledger"
+        )
+
+    def do(self) -> list[str]:
+        """Remove it; returns what the user should know about what we cannot reach.
+
+        Raises
+        ------
+        LLMMagicError
+            For a cassette that cannot be read, or a folder that cannot be written. What was
+            removed until then stays removed.
+        """
+        changed = self.shelf.forget(self.keys) if self.keys else []
+        self.ledger.forget(self.calls)
+        return _left(self.shelf, changed)
+
+
+def _place(shelf: Shelf, entry: Entry) -> str:
+    if not entry.notebook:
+        return "without a notebook"
+    return shelf.cassette_path(entry.notebook).name if entry.saved else f"{entry.notebook}, unsaved"
+
+
+def find_forgettable(
+    shelf: Shelf,
+    ledger: History,
+    *,
+    prefix: str | None = None,
+    cell: str | None = None,
+    text: str | None = None,
+) -> Forgetting:
+    """What would be forgotten, everywhere in the folder; nothing is removed yet.
+
+    Parameters
+    ----------
+    prefix : str, optional
+        Beginning of a key.
+    cell : str, optional
+        Text in the first line of the cell, or its id.
+    text : str, optional
+        Text in the messages, the answer or an error. A recording goes with all answers under its
+        key.
+
+    Raises
+    ------
+    LLMMagicError
+        When nothing matches, or several keys do.
+    """
+    rows = ledger.rows()
+    found = _everything(shelf)
+    if prefix is not None:
+        keys = _matching_keys(
+            [*(entry.key for entry in found), *(row["key"] for row in rows if row["key"])], prefix
+        )
+        calls = set()
+    else:
+        wanted = text if text is not None else cell or ""
+        if not wanted.strip():
+            raise LLMMagicError("forget what? the text is empty")
+        matches = _says if text is not None else _is_of_cell
+        keys = {entry.key for entry in found if matches(entry.line, wanted)}
+        columns = _TEXT_COLUMNS if text is not None else _CELL_COLUMNS
+        calls = {row["id"] for row in rows if _row_says(row, columns, wanted)}
+    calls |= {row["id"] for row in rows if row["key"] in keys}
+    found = [entry for entry in found if entry.key in keys]
+    if not found and not calls:
+        raise LLMMagicError("nothing like that is recorded in this folder")
+    order = [row["id"] for row in rows if row["id"] in calls]
+    return Forgetting(shelf, ledger, found, frozenset(entry.key for entry in found), order)
+
+
+_TEXT_COLUMNS = ("prompt", "answer", "error_message", "notes", "cell_line")
+_CELL_COLUMNS = ("cell_line", "cell_id")
+
+
+def _everything(shelf: Shelf) -> list[Entry]:
+    """Every line of the folder: of the cassettes, and of all notebooks in the store."""
+    found: dict[tuple[Place, str, str], Entry] = {}
+    for name in shelf.notebooks():
+        for place, line in Cassette(shelf.cassette_path(name)).lines().items():
+            found[place, line, name] = Entry(*place, line, True, name)
+    for key, ordinal, variant in shelf.recordings.all():
+        for name in variant.users if variant.line else ():
+            place = (key, ordinal)
+            found.setdefault((place, variant.line, name), Entry(*place, variant.line, False, name))
+    return list(found.values())
+
+
+def _says(line: str, wanted: str) -> bool:
+    # In JSON quotes and line ends are escaped, and other letters may be.
+    forms = {wanted, *(json.dumps(wanted, ensure_ascii=escape)[1:-1] for escape in (False, True))}
+    return any(form in line for form in forms)
+
+
+def _is_of_cell(line: str, wanted: str) -> bool:
+    recording = Entry("", 0, line, False, "").recording
+    if recording is None:
+        return False
+    return wanted in str(recording.cell.get("line", "")) or wanted == recording.cell.get("id")
+
+
+def _row_says(row: Mapping[str, Any], columns: Collection[str], wanted: str) -> bool:
+    return any(_says(row[name], wanted) for name in columns if row[name])
+
+
+def _left(shelf: Shelf, changed: Sequence[Path]) -> list[str]:
+    """Where it may still be, out of our reach."""
+    told = []
+    names = " ".join(path.name for path in changed or map(shelf.cassette_path, shelf.notebooks()))
+    if names and any((above / ".git").exists() for above in (shelf.folder, *shelf.folder.parents)):
+        told.append(
+            f"git may still hold it in the history of {names}: git log --all -- {names} tells;"
+            " commit the change, and git filter-repo takes it out of older commits"
+        )
+    aside = sorted(path.name for path in (shelf.folder / ".llm_magic").glob("*.damaged-*"))
+    if aside:
+        told.append(f"damaged files that were set aside may hold it: {', '.join(aside)}")
+    told.append("outputs in the notebook itself, and copies of these files, are not changed")
+    return told

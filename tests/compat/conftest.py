@@ -1,0 +1,13 @@
+"""What the tests of the compat modules share."""
+
+from __future__ import annotations
+
+import pytest
+
+from llm_magic import failover
+
+
+@pytest.fixture
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Retries come at once."""
+    monkeypatch.setattr(failover, "FIRST_WAIT", 0.0)
