@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from llm_magic import history, inventory
-from llm_magic.cassette import ENDING, Shelf
+from llm_magic.cassette import ENDING
 from llm_magic.config import Settings
 from llm_magic.exceptions import LLMMagicError
 from llm_magic.formats import count, table
+from llm_magic.shelf import Shelf
 
 __all__ = ["add_cassette_commands", "add_forget"]
 

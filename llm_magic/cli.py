@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
-import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from llm_magic import __version__, cassette_cli, history, importers
-from llm_magic.cassette import Shelf
+from llm_magic import __version__, cassette_cli, headless, history, importers
 from llm_magic.config import Settings
 from llm_magic.exceptions import LLMMagicError
 from llm_magic.formats import count, table, usd
 from llm_magic.history import Totals
+from llm_magic.shelf import Shelf
 from llm_magic.storage import writable
 from llm_magic.types import Mode
 
@@ -117,7 +115,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.mode is not None:
         environment["LLM_MAGIC_MODE"] = str(options.mode)
     show = _print_outputs if options.show else None
-    error, cells = execute(path, environment, output=options.output, show=show)
+    error, cells = headless.execute(path, environment, output=options.output, show=show)
     totals = _totals(path, session)
     print(_summary(path, cells, totals))
     if not writable(path.resolve().parent):
@@ -129,103 +127,6 @@ def _run(options: argparse.Namespace) -> int:
         print(f"llm-magic: {path.name} made {totals.live} live calls in REPLAY", file=sys.stderr)
         return FAILED
     return 0
-
-
-def execute(
-    path: Path,
-    environment: dict[str, str],
-    *,
-    output: Path | None = None,
-    show: Callable[[Any], None] | None = None,
-) -> tuple[str, int]:
-    """Run a notebook in a fresh kernel, in its own folder.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-        The notebook; it is not changed.
-    environment : dict
-        Environment of the kernel.
-    output : pathlib.Path, optional
-        Where to write the notebook with its outputs, also when a cell fails.
-    show : callable, optional
-        Called with each code cell when it has run.
-
-    Returns
-    -------
-    error : str
-        The error of the cell that failed, with its number and first line; empty when all ran.
-    cells : int
-        How many code cells ran.
-    """
-    import nbformat
-    from jupyter_client.kernelspec import NoSuchKernel
-    from nbclient import NotebookClient
-    from nbclient.exceptions import CellExecutionError, DeadKernelError
-
-    try:
-        notebook = nbformat.read(path, as_version=4)
-    except Exception as error:
-        # nbformat stumbles over what is no notebook in many ways: AttributeError, KeyError, ...
-        raise LLMMagicError(f"{path} is not a notebook: {error}") from None
-    code = [index for index, cell in enumerate(notebook.cells) if cell.cell_type == "code"]
-    begun: list[int] = []
-    done: list[int] = []
-
-    stopped: list[int] = []
-
-    def begins(cell: Any, cell_index: int) -> None:
-        begun.append(cell_index)
-        if threading.current_thread() is threading.main_thread():
-            # asyncio notices signals by another way; this one only tells us that there was one.
-            signal.signal(signal.SIGINT, lambda number, frame: stopped.append(number))
-
-    def executed(cell: Any, cell_index: int, **_: Any) -> None:
-        if cell.cell_type == "code":
-            done.append(cell_index)
-            if show is not None:
-                show(cell)
-            elif sys.stderr.isatty():
-                print(f"\rcell {len(done)} of {len(code)}", end="", file=sys.stderr, flush=True)
-
-    client = NotebookClient(
-        notebook,
-        timeout=None,
-        kernel_name=notebook.metadata.get("kernelspec", {}).get("name", "python3"),
-        resources={"metadata": {"path": str(path.resolve().parent)}},
-        on_cell_execute=begins,
-        on_cell_executed=executed,
-        # ipykernel 7 warns of every headless kernel that its loopback ports are not encrypted.
-        extra_arguments=["--IPKernelApp.log_level=40"],
-    )
-    failure = ""
-    try:
-        client.execute(env=environment)
-    except CellExecutionError as error:
-        failure = f"{_place(notebook, begun[-1], code)}: {error.ename}: {error.evalue}"
-    except (AssertionError, DeadKernelError):
-        # On Ctrl-C nbclient shuts the kernel down, and then stumbles over its absence.
-        if stopped:
-            raise KeyboardInterrupt from None
-        failure = f"{_place(notebook, begun[-1], code)}: the kernel died"
-    except NoSuchKernel as error:
-        raise LLMMagicError(
-            f"there is no kernel {error.name}, which {path.name} asks for; jupyter kernelspec list"
-        ) from None
-    finally:
-        if begun and threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-        if sys.stderr.isatty() and show is None:
-            print(file=sys.stderr)
-        if output is not None:
-            nbformat.write(notebook, output)
-    return failure, len(done)
-
-
-def _place(notebook: Any, index: int, code: Sequence[int]) -> str:
-    """Where a cell stands among the code cells, and its first line."""
-    lines = notebook.cells[index].source.strip().splitlines()
-    return f"cell {code.index(index) + 1} of {len(code)} ({lines[0]})"
 
 
 def _print_outputs(cell: Any) -> None:

@@ -15,7 +15,6 @@ from typing import Any
 
 from llm_magic import config, history, routing, secrets, tools
 from llm_magic.arguments import Arguments, Prompt
-from llm_magic.cassette import Shelf
 from llm_magic.config import Settings
 from llm_magic.exceptions import LLMMagicError, ModelNameError, ParameterError
 from llm_magic.history import History
@@ -23,6 +22,7 @@ from llm_magic.pipeline import Call, Candidate
 from llm_magic.providers import catalog
 from llm_magic.providers.base import Unreachable
 from llm_magic.rounds import Rounds
+from llm_magic.shelf import Shelf
 from llm_magic.streaming import AsyncCompletionStream, CompletionStream
 from llm_magic.types import AttrDict, Completion, Mode, Request, Transport
 

@@ -27,11 +27,12 @@ from datetime import date
 from typing import Any
 
 from llm_magic import config, worddiff
-from llm_magic.cassette import Cassette, Shelf
+from llm_magic.cassette import Cassette
 from llm_magic.config import Workspace
 from llm_magic.exceptions import LLMMagicError, ReplayMissError
 from llm_magic.recordings import NOT_IN_KEY, Recording, dump_line, parse_row
 from llm_magic.secrets import redact
+from llm_magic.shelf import Shelf
 from llm_magic.types import Request
 from llm_magic.worddiff import Piece, visible
 

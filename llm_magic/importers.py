@@ -23,7 +23,6 @@ from typing import Any, NamedTuple
 
 from llm_magic import config, media, pricing, routing, secrets
 from llm_magic.arguments import Arguments
-from llm_magic.cassette import Shelf
 from llm_magic.config import Settings
 from llm_magic.exceptions import (
     CassetteError,
@@ -40,6 +39,7 @@ from llm_magic.providers.conversion import to_anthropic
 from llm_magic.providers.openai import as_openai
 from llm_magic.providers.reading import Reader, checked, parsed
 from llm_magic.recordings import NOT_IN_KEY, Recording, dump_line, key_of
+from llm_magic.shelf import Shelf
 from llm_magic.types import AttrDict, Chunk, Request, attributes
 
 __all__ = [

@@ -10,12 +10,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from llm_magic.cassette import Cassette, Place, Shelf
+from llm_magic.cassette import Cassette, Place
 from llm_magic.exceptions import LLMMagicError
 from llm_magic.formats import count
 from llm_magic.history import History
 from llm_magic.recordings import Recording, dump_line
 from llm_magic.secrets import redact
+from llm_magic.shelf import Shelf
 from llm_magic.types import Request, content_text
 from llm_magic.worddiff import visible
 

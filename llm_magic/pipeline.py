@@ -21,7 +21,6 @@ from types import FrameType
 from typing import Any
 
 from llm_magic import failover, history, limits, media, pricing, replay
-from llm_magic.cassette import Shelf
 from llm_magic.exceptions import (
     IncompleteError,
     LLMMagicError,
@@ -35,6 +34,7 @@ from llm_magic.providers.base import Provider
 from llm_magic.recordings import Recording, key_of, now
 from llm_magic.replay import Plan, Run, in_flight
 from llm_magic.schemas import Schema
+from llm_magic.shelf import Shelf
 from llm_magic.types import AttrDict, Completion, Mode, Request, Transport, Usage
 
 __all__ = ["Call", "Candidate"]

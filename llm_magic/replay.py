@@ -28,9 +28,9 @@ from pathlib import Path
 from typing import Any
 
 from llm_magic import media, secrets
-from llm_magic.cassette import Shelf
 from llm_magic.exceptions import ReplayMissError
 from llm_magic.recordings import NOT_IN_KEY, Recording, dump_line
+from llm_magic.shelf import Shelf
 from llm_magic.types import Mode, Request
 
 __all__ = ["PLANS", "Plan", "Run", "begin_run", "current_run", "end_run", "in_flight", "look_up"]

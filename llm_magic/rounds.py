@@ -11,10 +11,10 @@ from typing import Any
 
 from llm_magic import replay
 from llm_magic.arguments import Arguments
-from llm_magic.cassette import Shelf
 from llm_magic.exceptions import ReplayMissError
 from llm_magic.history import new_call_id
 from llm_magic.recordings import Recording, key_of, now
+from llm_magic.shelf import Shelf
 from llm_magic.types import AttrDict, Completion, Mode, Request, plain
 
 __all__ = ["Rounds"]

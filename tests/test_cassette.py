@@ -18,11 +18,12 @@ from typing import Any
 
 import pytest
 
-from llm_magic.cassette import Cassette, Shelf, Status, write
+from llm_magic.cassette import Cassette, write
 from llm_magic.client import Client
 from llm_magic.config import Workspace
 from llm_magic.exceptions import CassetteError, StoreError
 from llm_magic.recordings import Recording, key_of
+from llm_magic.shelf import Shelf, Status
 from llm_magic.types import AttrDict, Request
 
 NOTE = "analysis"
@@ -619,7 +620,7 @@ def test_after_any_steps_a_save_writes_what_is_seen(
 def test_a_large_cassette_gives_advice_that_names_the_largest(
     shelf: Shelf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("llm_magic.cassette.LARGE", 3000)
+    monkeypatch.setattr("llm_magic.shelf.LARGE", 3000)
     shelf.put(recording("1?", "x" * 2500), NOTE)
     small = shelf.save(NOTE)
     shelf.put(recording("2?", "x" * 500), NOTE)

@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 
 from llm_magic import config, secrets
-from llm_magic.cassette import Shelf
 from llm_magic.client import Client
 from llm_magic.config import Workspace
 from llm_magic.doctor import Diagnosis, Difference, diagnose
 from llm_magic.exceptions import ReplayMissError
 from llm_magic.recordings import Recording, key_of
 from llm_magic.replay import begin_run, end_run
+from llm_magic.shelf import Shelf
 from llm_magic.types import AttrDict, Request
 
 SECRET = "a-secret-value-0123456789"

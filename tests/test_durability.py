@@ -17,10 +17,11 @@ from pathlib import Path
 
 import pytest
 
-from llm_magic.cassette import Cassette, Shelf
+from llm_magic.cassette import Cassette
 from llm_magic.client import Client
 from llm_magic.config import Workspace
 from llm_magic.history import History, Totals
+from llm_magic.shelf import Shelf
 from llm_magic.testing import FakeServer
 
 PRICED = "openai/gpt-4o-mini"
@@ -168,7 +169,7 @@ def test_a_call_that_was_killed_on_its_way_is_unknown(server: FakeServer) -> Non
 
 KILLED_AT = """
 import os, signal
-from llm_magic import cassette, history
+from llm_magic import history, shelf
 import llm_magic
 
 def die(*arguments, **columns):
@@ -198,7 +199,7 @@ def test_an_answer_that_was_stored_completes_the_ledger_once(server: FakeServer)
 
 
 def test_an_answer_that_was_not_stored_is_unknown(server: FakeServer) -> None:
-    ended_by_itself(start(KILLED_AT.format(where="cassette.Shelf.put", model=PRICED)))
+    ended_by_itself(start(KILLED_AT.format(where="shelf.Shelf.put", model=PRICED)))
 
     with ledger() as rows:
         assert rows.totals() == Totals(calls=1, live=1, failed=1, unknown=1)
@@ -214,7 +215,7 @@ def test_what_came_with_a_cassette_is_never_spent(server: FakeServer) -> None:
     colleague.shelf.adopt("analysis")
     colleague.shelf.save("analysis")
     colleague.close()
-    ended_by_itself(start(KILLED_AT.format(where="cassette.Shelf.put", model=PRICED)))
+    ended_by_itself(start(KILLED_AT.format(where="shelf.Shelf.put", model=PRICED)))
     shutil.copy("there/analysis.cassette.jsonl", PATH)
     with shelf() as opened:
         assert opened.load("analysis") == 1

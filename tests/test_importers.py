@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from llm_magic import cli
-from llm_magic.cassette import Shelf
 from llm_magic.client import Client
 from llm_magic.config import Settings
 from llm_magic.exceptions import CassetteError, ParameterError, ReplayMissError
 from llm_magic.importers import Report, import_file, import_hopenai, import_pycachy
+from llm_magic.shelf import Shelf
 from llm_magic.types import Completion
 
 CACHE, CACHY, LOG = Path("cache.json"), Path("cachy.jsonl"), Path("log.jsonl")

@@ -19,6 +19,7 @@ ROWS = [
     [
         "recordings",
         "cassette",
+        "shelf",
         "replay",
         "history",
         "budget",
@@ -30,7 +31,7 @@ ROWS = [
         "inventory",
     ],
     ["pipeline", "streaming", "arguments", "rounds", "client"],
-    ["batch", "tuning", "attach", "doctor", "verify", "importers"],
+    ["batch", "tuning", "attach", "doctor", "headless", "verify", "importers"],
     ["notebook", "compat", "cassette_cli", "cli"],
     ["__init__", "__main__"],
 ]

@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 
 from llm_magic import history, replay, run, secrets
-from llm_magic.cassette import Shelf
 from llm_magic.client import Client
 from llm_magic.config import Settings, Workspace
 from llm_magic.exceptions import CassetteError, ConfigError, ReplayMissError
+from llm_magic.shelf import Shelf
 from llm_magic.storage import Store
 from llm_magic.testing import FakeServer
 

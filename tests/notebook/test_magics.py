@@ -611,6 +611,8 @@ def test_unloading_twice_does_no_harm(shell):
     llm_magic.unload_ipython_extension(shell)
     llm_magic.unload_ipython_extension(shell)
 
+    assert "complete" not in shell.magics_manager.magics["cell"]
+
 
 def test_the_cell_that_loads_us_is_a_run_too(shell, server):
     server.reply("1")

@@ -1,0 +1,463 @@
+"""The recordings of a folder: the working store, and the cassettes beside the notebooks.
+
+The working store is to a cassette what a working tree is to a commit. A :class:`Shelf` is both: it
+looks an answer up in the store, then in the cassette, and it saves what is unsaved.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import threading
+import warnings
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from llm_magic.cassette import ENDING, Cassette, Place, stamp_of, write
+from llm_magic.config import Workspace
+from llm_magic.exceptions import CassetteError, ConfigError, StoreError
+from llm_magic.recordings import Recording, Recordings, Variant, dump_line, row_name
+from llm_magic.storage import Store, prepare_working_folder, writable
+
+__all__ = ["Saved", "Shelf", "Status"]
+
+# Above this a save gives advice: git hosts refuse files of 100 MB, and warn from here on.
+LARGE = 50_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """What a save did: the file, how many recordings it holds, what changed in it.
+
+    ``advice`` says what to do about a file that git hosts will refuse; empty for others.
+    """
+
+    path: Path
+    total: int
+    added: int
+    replaced: int
+    removed: int
+    advice: str = ""
+
+    def __str__(self) -> str:
+        changes = {"new": self.added, "replaced": self.replaced, "removed": self.removed}
+        told = ", ".join(f"{count} {word}" for word, count in changes.items() if count)
+        line = f"{self.path.name}: {self.total} recordings ({told or 'nothing changed'})"
+        return f"{line}\n{self.advice}" if self.advice else line
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The recordings of a notebook: how many the cassette has, and what is not in it yet."""
+
+    path: Path | None
+    in_cassette: int
+    unsaved: int
+    unnamed: int
+
+
+@dataclass(slots=True)
+class _Sync:
+    """What we know of a notebook's cassette: its stamp on disk and the generation of its lines."""
+
+    stamp: tuple[int, int, int] | None
+    generation: int
+    digest: str
+    cassette: Cassette | None = None
+
+
+class Shelf:
+    """The recordings of a folder: the working store and the cassettes beside the notebooks.
+
+    Parameters
+    ----------
+    workspace : Workspace
+        The folder. A folder that cannot be written replays all the same.
+    """
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.folder = workspace.folder
+        self._workspace = workspace
+        if not workspace.folder.is_dir():
+            raise ConfigError(f"there is no folder {workspace.folder} to work in")
+        if writable(workspace.folder):
+            prepare_working_folder(workspace.working)
+        self.store = Store(workspace.working / "recordings")
+        self.recordings = Recordings(self.store)
+        # What this process used, for a notebook whose name is told only later.
+        self.used: set[Place] = set()
+        # Where nobody said which notebook runs: the one taken for it, and what was told of it.
+        self._taken_for: str | None = None
+        self._told: set[tuple[str, str]] = set()
+        self._synced: dict[str, _Sync] = {}
+        self._lock = threading.RLock()
+
+    # Looking up
+
+    def find(self, key: str, ordinal: int, notebook: str | None) -> Recording | None:
+        """The answer that a notebook has for a request, or None.
+
+        Its own answer comes first, then its cassette's, then one that another notebook of this
+        folder recorded (which it then shares). With the notebook unknown, all are looked up.
+        """
+        recording = self._find(key, ordinal, notebook)
+        if recording is not None:
+            self.used.add((key, ordinal))
+        return recording
+
+    def _find(self, key: str, ordinal: int, notebook: str | None) -> Recording | None:
+        variants = self.recordings.variants(key, ordinal)
+        mine = _used_by(notebook or "", variants)
+        if mine is not None and mine.users[notebook or ""] is None:
+            return None if mine.dropped else _read(mine.line)
+        for name in [notebook] if notebook else self._likely_notebooks():
+            recording = self._find_in(name, key, ordinal, variants)
+            if recording is not None:
+                if not notebook:
+                    self._take_for(name, recording)
+                return recording
+        return self._find_shared(key, ordinal, notebook, variants)
+
+    def _likely_notebooks(self) -> list[str]:
+        """Notebooks with a cassette, first the one whose answers were used last."""
+        return sorted(self.notebooks(), key=lambda name: (name != self._taken_for, name))
+
+    def _take_for(self, notebook: str, recording: Recording) -> None:
+        """Note whose answer was used where nobody said which notebook runs."""
+        self._taken_for = notebook
+        place = (recording.key, recording.ordinal)
+        for other in self.notebooks():
+            cassette = self._cassette(other) if other != notebook else None
+            if cassette is None or place not in cassette:
+                continue
+            differs = cassette.line(*place) != recording.to_line()
+            if differs and (notebook, other) not in self._told:
+                self._told.add((notebook, other))
+                warnings.warn(
+                    f"{notebook}{ENDING} and {other}{ENDING} answer the same request differently;"
+                    f" {notebook} is taken. Set LLM_MAGIC_NOTEBOOK to the notebook that runs",
+                    RuntimeWarning,
+                    stacklevel=2,
+                )
+
+    def _find_in(
+        self, notebook: str, key: str, ordinal: int, variants: list[Variant]
+    ) -> Recording | None:
+        """What a notebook has: unsaved or saved in the store, else in its cassette."""
+        variant = _used_by(notebook, variants)
+        if variant is not None:
+            generation = variant.users[notebook]
+            if generation is None or generation == self._sync(notebook).generation:
+                return None if variant.dropped else _read(variant.line)
+        cassette = self._cassette(notebook)
+        line = cassette.line(key, ordinal) if cassette is not None else None
+        if line is not None:
+            self._adopt(key, ordinal, line, notebook)
+            return _read(line)
+        self._forget_stale(key, ordinal, notebook, variants)
+        return None
+
+    def _adopt(self, key: str, ordinal: int, line: str, notebook: str) -> None:
+        if not self.store.read_only:
+            generation = self._sync(notebook).generation
+            self.recordings.put(key, ordinal, line, notebook, generation)
+
+    def _forget_stale(self, key: str, ordinal: int, notebook: str, variants: list[Variant]) -> None:
+        # Saved once, and the cassette as it is now does not have it: it was pruned there.
+        sync = self._sync(notebook)
+        for variant in variants:
+            generation = variant.users.get(notebook)
+            if generation is not None and sync.stamp is not None and generation != sync.generation:
+                del variant.users[notebook]
+                if not self.store.read_only:
+                    self.recordings.release(key, ordinal, notebook)
+
+    def _find_shared(
+        self, key: str, ordinal: int, notebook: str | None, variants: list[Variant]
+    ) -> Recording | None:
+        for variant in variants:
+            if variant.dropped or not variant.users:
+                continue
+            if notebook and not self.store.read_only and notebook not in variant.users:
+                self.recordings.put(key, ordinal, variant.line, notebook)
+            return _read(variant.line)
+        return None
+
+    # Storing
+
+    def put(self, recording: Recording, notebook: str | None) -> None:
+        """Store an answer for a notebook, unsaved. When this returns, it is on disk."""
+        line = recording.to_line()
+        self.used.add((recording.key, recording.ordinal))
+        self.recordings.put(recording.key, recording.ordinal, line, notebook or "")
+
+    def drop_from(
+        self, key: str, ordinal: int, notebook: str | None, *, keep: Collection[int] = ()
+    ) -> int:
+        """Drop the notebook's answers to a request from this ordinal on; returns how many.
+
+        Parameters
+        ----------
+        keep : collection of int
+            Ordinals that stay.
+        """
+        places = {at for at in self.recordings.ordinals(key) if at >= ordinal}
+        if notebook and (cassette := self._cassette(notebook)) is not None:
+            places |= {at for other, at in cassette if other == key and at >= ordinal}
+        return sum(self.drop(key, at, notebook) for at in sorted(places.difference(keep)))
+
+    def drop(self, key: str, ordinal: int, notebook: str | None) -> bool:
+        """Drop one answer of the notebook; False when it had none."""
+        if self.store.read_only:
+            return False
+        mine = _used_by(notebook or "", self.recordings.variants(key, ordinal))
+        cassette = self._cassette(notebook) if notebook else None
+        saved = cassette is not None and (key, ordinal) in cassette
+        if mine is None and not saved:
+            return False
+        if saved:
+            # The cassette would bring it back: this stands for it until the next save.
+            self.recordings.put(key, ordinal, "", notebook or "")
+        else:
+            self.recordings.release(key, ordinal, notebook or "")
+        return mine is None or not mine.dropped
+
+    def forget(self, keys: Collection[str]) -> list[Path]:
+        """Remove all answers under these keys, of every notebook here, store and cassettes.
+
+        Returns
+        -------
+        list of pathlib.Path
+            The cassettes that held one of them.
+
+        Raises
+        ------
+        CassetteError
+            When a cassette of the folder cannot be read; nothing is removed.
+        """
+        changed = []
+        with self._lock, self.store.erasing():
+            cassettes = {name: Cassette(self.cassette_path(name)) for name in self.notebooks()}
+            for name, cassette in cassettes.items():
+                lines = cassette.lines()
+                kept = {place: line for place, line in lines.items() if place[0] not in keys}
+                if len(kept) < len(lines):
+                    write(cassette.path, name, kept)
+                    changed.append(cassette.path)
+            for key in keys:
+                for ordinal in self.recordings.ordinals(key):
+                    self.store.delete(row_name(key, ordinal))
+        self.used = {place for place in self.used if place[0] not in keys}
+        return changed
+
+    def adopt(self, notebook: str, places: Iterable[Place] | None = None) -> int:
+        """Give a notebook answers that it does not have yet; returns how many.
+
+        Parameters
+        ----------
+        places : iterable of (key, ordinal), optional
+            These, whoever recorded them; by default all that were recorded while the notebook's
+            name was not known.
+        """
+        if places is None:
+            places = [(key, ordinal) for key, ordinal, _ in self.recordings.used_by("")]
+        count = 0
+        for key, ordinal in places:
+            variants = self.recordings.variants(key, ordinal)
+            mine = next((one for one in variants if "" in one.users), None)
+            line = next((one.line for one in [mine, *variants] if one is not None), "")
+            if line and not any(notebook in one.users for one in variants):
+                self.recordings.put(key, ordinal, line, notebook)
+                count += 1
+            if mine is not None:
+                self.recordings.release(key, ordinal, "")
+        return count
+
+    # Cassettes
+
+    def cassette_path(self, notebook: str) -> Path:
+        """The cassette file of a notebook."""
+        return self._workspace.cassette(notebook)
+
+    def notebooks(self) -> list[str]:
+        """Notebooks of this folder that have a cassette."""
+        names = (path.name for path in self.folder.glob(f"*{ENDING}") if path.is_file())
+        return sorted(name.removesuffix(ENDING) for name in names)
+
+    def unsaved(self, notebook: str) -> dict[Place, str]:
+        """Lines that the notebook's cassette does not have yet; empty for a dropped answer."""
+        return {
+            (key, ordinal): variant.line
+            for key, ordinal, variant in self.recordings.used_by(notebook)
+            if variant.users[notebook] is None
+        }
+
+    def status(self, notebook: str | None) -> Status:
+        """How many recordings are saved, unsaved, and without a notebook."""
+        cassette = self._cassette(notebook) if notebook else None
+        return Status(
+            path=self.cassette_path(notebook) if notebook else None,
+            in_cassette=len(cassette) if cassette is not None else 0,
+            unsaved=len(self.unsaved(notebook)) if notebook else 0,
+            unnamed=len(self.unsaved("")),
+        )
+
+    def save(self, notebook: str) -> Saved:
+        """Merge what is unsaved into the cassette as it is now.
+
+        Raises
+        ------
+        CassetteError
+            When the file cannot be read; nothing is written.
+        """
+        path = self.cassette_path(notebook)
+        with self._lock, self.store.transaction():
+            sync = self._sync(notebook)
+            before, unsaved = self._to_save(notebook)
+            lines = _merged(before, unsaved)
+            size = 0
+            if lines or sync.stamp is not None:
+                data = write(path, notebook, lines)
+                size = len(data)
+                sync.digest = hashlib.sha256(data).hexdigest()
+                sync.stamp, sync.cassette = stamp_of(path), None
+                self._remember(notebook, sync)
+            for (key, ordinal), line in unsaved.items():
+                if line:
+                    self.recordings.mark_saved(key, ordinal, line, notebook, sync.generation)
+                else:
+                    self.recordings.release(key, ordinal, notebook)
+        return Saved(
+            path,
+            total=len(lines),
+            added=len(lines.keys() - before.keys()),
+            replaced=sum(before[at] != lines[at] for at in lines.keys() & before.keys()),
+            removed=len(before.keys() - lines.keys()),
+            advice=_advice(path, size, lines) if size > LARGE else "",
+        )
+
+    def contents(self, notebook: str) -> tuple[dict[Place, str], dict[Place, str]]:
+        """Lines of the cassette as it is now, and as a save would write it."""
+        before, unsaved = self._to_save(notebook)
+        return before, _merged(before, unsaved)
+
+    def _to_save(self, notebook: str) -> tuple[dict[Place, str], dict[Place, str]]:
+        existing = self._cassette(notebook) if notebook else None
+        if existing is not None:
+            return existing.lines(), self.unsaved(notebook)
+        # The file is gone: what was saved once is written again.
+        return {}, {
+            (key, ordinal): variant.line
+            for key, ordinal, variant in self.recordings.used_by(notebook)
+        }
+
+    def load(self, notebook: str) -> int:
+        """Bring all of a cassette into the store; returns how many recordings it has."""
+        cassette = self._cassette(notebook)
+        if cassette is None:
+            raise CassetteError(f"{self.cassette_path(notebook)} does not exist")
+        for key, ordinal in cassette:
+            self.find(key, ordinal, notebook)
+        return len(cassette)
+
+    def _cassette(self, notebook: str) -> Cassette | None:
+        sync = self._sync(notebook)
+        if sync.stamp is None:
+            return None
+        with self._lock:
+            if sync.cassette is None:
+                sync.cassette = Cassette(self.cassette_path(notebook))
+            return sync.cassette
+
+    def _sync(self, notebook: str) -> _Sync:
+        """What is known of the cassette; notices when the file was changed by somebody else."""
+        stamp = stamp_of(self.cassette_path(notebook))
+        known = self._synced.get(notebook)
+        if known is not None and known.stamp == stamp:
+            return known
+        with self._lock:
+            if known is None:
+                known = self._recall(notebook)
+                self._synced[notebook] = known
+            if known.stamp != stamp:
+                self._notice_change(notebook, known, stamp)
+            return known
+
+    def _notice_change(
+        self, notebook: str, sync: _Sync, stamp: tuple[int, int, int] | None
+    ) -> None:
+        if stamp is None:
+            # Deleted: what it had stays in the store, and the next save writes it again.
+            sync.stamp = sync.cassette = None
+            return
+        # Another process may have noticed first, or written the file: one generation for all.
+        with contextlib.nullcontext() if self.store.read_only else self.store.transaction():
+            self._renew(notebook, sync, stamp)
+
+    def _renew(self, notebook: str, sync: _Sync, stamp: tuple[int, int, int]) -> None:
+        cassette = Cassette(self.cassette_path(notebook))
+        stored = self._recall(notebook)
+        sync.generation, sync.digest = stored.generation, stored.digest
+        sync.stamp, sync.cassette = stamp, cassette
+        if sync.digest != cassette.digest:
+            sync.generation, sync.digest = sync.generation + 1, cassette.digest
+            mine = [
+                place
+                for place, line in self.unsaved(notebook).items()
+                if place in cassette and cassette.line(*place) != line
+            ]
+            if mine:
+                warnings.warn(
+                    f"{cassette.path.name} changed; {len(mine)} unsaved recordings differ from it"
+                    " and are kept. %llm cassette save writes them into it",
+                    RuntimeWarning,
+                    stacklevel=2,
+                )
+        self._remember(notebook, sync)
+
+    def _recall(self, notebook: str) -> _Sync:
+        stored = self.store.get(f"cassette:{notebook}")
+        if stored is None:
+            return _Sync(stamp=None, generation=0, digest="")
+        fields = json.loads(stored)
+        stamp = tuple(fields["stamp"]) if fields["stamp"] else None
+        return _Sync(stamp, fields["generation"], fields["digest"])
+
+    def _remember(self, notebook: str, sync: _Sync) -> None:
+        if not self.store.read_only:
+            fields = {"stamp": sync.stamp, "generation": sync.generation, "digest": sync.digest}
+            self.store.set(f"cassette:{notebook}", dump_line(fields))
+
+    def close(self) -> None:
+        """Close the store."""
+        self.store.close()
+
+
+def _merged(saved: Mapping[Place, str], unsaved: Mapping[Place, str]) -> dict[Place, str]:
+    """The lines of a cassette after a save; an empty unsaved line is an answer that goes."""
+    lines = {**saved, **unsaved}
+    return {place: line for place, line in lines.items() if line}
+
+
+def _advice(path: Path, size: int, lines: Mapping[Place, str]) -> str:
+    largest = sorted(lines, key=lambda place: -len(lines[place]))[:3]
+    named = ", ".join(f"{key[:12]} ({len(lines[key, at]) / 1e6:.1f} MB)" for key, at in largest)
+    return (
+        f"{path.name} has {size / 1e6:.0f} MB, and git hosts refuse files above 100 MB. The largest"
+        f" recordings: {named}. %llm cassette prune drops what this notebook no longer uses,"
+        " %llm forget KEY one recording; else make two notebooks of it, or git lfs track"
+        f" '*{ENDING}'"
+    )
+
+
+def _read(line: str) -> Recording:
+    try:
+        return Recording.from_line(line)
+    except (ValueError, TypeError, KeyError) as error:
+        raise StoreError(f"a row of the store is not one of ours: {error}") from None
+
+
+def _used_by(notebook: str, variants: list[Variant]) -> Variant | None:
+    return next((variant for variant in variants if notebook in variant.users), None)
