@@ -200,6 +200,29 @@ def test_an_interrupt_stops_the_stream_and_the_next_cell_works(server, start_ker
     assert kernel.printed("print(answer)") == "You said: Why?\n"
 
 
+def test_an_interrupt_at_answer_two_of_a_capture_leaves_the_other_old_answers(server, start_kernel):
+    kernel = start_kernel()
+    kernel.run(LOAD)
+    for number in range(1, 6):
+        server.reply(f"old {number}")
+    loop = "for turn in range(5):\n    reply = %complete {options} Why?\n    print(reply)"
+    kernel.run(loop.format(options="--mode CAPTURE"))
+    server.clear()
+    server.reply("new 1")
+    server.hang()
+
+    request = kernel.begin(loop.format(options="--mode CAPTURE"))
+    server.wait_for(2)
+    kernel.manager.interrupt_kernel()
+    _, reply = kernel.finish(request)
+
+    assert reply["ename"] == "KeyboardInterrupt"
+    assert kernel.printed(loop.format(options="--mode REPLAY")).splitlines() == [
+        "new 1",
+        *(f"old {number}" for number in range(2, 6)),
+    ]
+
+
 def test_an_interrupted_await_ends_its_run(server, start_kernel):
     server.hang()
     kernel = start_kernel()
