@@ -582,3 +582,16 @@ def test_the_package_reads_the_ledger_of_the_folder(server: FakeServer) -> None:
 
     assert llm_magic.history.totals().calls == 1
     assert len(llm_magic.history.to_pandas()) == 1
+
+
+def test_the_columns_of_version_1_are_fixed() -> None:
+    """A ledger in the field has these; another column is a new version and a migration to it."""
+    assert history.SCHEMA == 1
+    assert " ".join(history.COLUMNS) == (
+        "id session started status source mode api provider model response_model endpoint notebook"
+        " cell_id cell_line run key ordinal call attempt stream latency_ms first_token_ms"
+        " input_tokens uncached_input_tokens cache_read_tokens cache_write_tokens"
+        " cache_write_1h_tokens input_audio_tokens output_tokens reasoning_tokens"
+        " output_audio_tokens cost saved cost_source prices price_table finish_reason error"
+        " error_message notes prompt answer pid process_started"
+    )
