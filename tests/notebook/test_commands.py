@@ -9,7 +9,7 @@ import pandas
 import pytest
 from IPython.core.error import UsageError
 
-from llm_magic import cassette, config, history
+from llm_magic import config, history, shelf
 from llm_magic.exceptions import (
     ConfigError,
     LLMMagicError,
@@ -212,7 +212,7 @@ def test_the_status_is_everything_at_a_glance(notebook, server, line):
 
 
 def test_a_folder_that_cannot_be_written_is_named_as_such(notebook, monkeypatch):
-    for module in (cassette, history, store):
+    for module in (history, shelf, store):
         monkeypatch.setattr(module, "writable", lambda _: False)
 
     notebook.run("%reload_ext llm_magic")
