@@ -332,7 +332,8 @@ class Call:
     def answered(self, response: AttrDict, *, closed: bool = False) -> Completion:
         """Store the answer, then price it and complete the ledger."""
         with _uninterrupted():
-            return self._kept(response, closed=closed)
+            completion = self._kept(response, closed=closed)
+        return completion if closed else self._parsed(completion)
 
     def _kept(self, response: AttrDict, *, closed: bool) -> Completion:
         latency = self._elapsed_ms()
@@ -369,7 +370,7 @@ class Call:
             first_token_ms=self.first_token_ms,
             **self._answer_columns(self.completion, self._prices),
         )
-        return self.completion if closed else self._parsed(self.completion)
+        return self.completion
 
     def _parsed(self, completion: Completion) -> Completion:
         """The completion with its data; what does not fit is stored all the same."""
@@ -464,18 +465,13 @@ class Call:
             return Decimal(0)
         return pricing.charged(usage, Usage.from_openai(usage), self._prices)[0]
 
-    @property
-    def recording_ordinal(self) -> int:
-        """Which answer is used: one may stand in for another."""
-        return self.recording.ordinal if self.recording is not None else self.candidate.ordinal
-
     def _about(self, source: str) -> Mapping[str, Any]:
         return {
             "provider": self.request.provider,
             "reference": self.request.reference,
             "source": source,
             "key": self.key,
-            "ordinal": self.candidate.ordinal if source == "live" else self.recording_ordinal,
+            "ordinal": (self.recording or self.candidate).ordinal,
             "notes": [*self.candidate.notes, *self.notes],
             "attempts": self.attempts,
         }

@@ -351,3 +351,21 @@ def test_a_cost_that_nobody_pays_is_not_believed(client: Client, server: FakeSer
 
     assert completion.cost_source == "list"
     assert client.history.totals().spent < 1
+
+
+def test_ctrl_c_is_not_lost_when_the_answer_does_not_fit_its_schema(
+    client: Client, server: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put = client.shelf.put
+
+    def interrupted(*arguments: Any) -> None:
+        signal.raise_signal(signal.SIGINT)
+        put(*arguments)
+
+    monkeypatch.setattr(client.shelf, "put", interrupted)
+    server.reply("no JSON at all")
+
+    with pytest.raises(KeyboardInterrupt):
+        client.complete("Why?", schema="name, age int")
+
+    assert [row["status"] for row in client.history.rows()] == ["ok"]

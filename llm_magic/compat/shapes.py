@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, NoReturn, Self
+from typing import Any, Generic, NoReturn, Self, TypeVar
 
 from llm_magic import exceptions
 from llm_magic.exceptions import LLMMagicError
@@ -77,16 +77,19 @@ def with_choice(chunk: Chunk) -> Chunk:
     return chunk
 
 
+Stream = TypeVar("Stream", bound=CompletionStream | AsyncCompletionStream)
+
+
 def _nothing(attempts: Attempts) -> None:
     return None
 
 
-class Pieces:
-    """The chunks of a stream in another library's shape; ``close()`` ends it early.
+class _Pieces(Generic[Stream]):
+    """What the sync and the async one share: all but the lines that wait.
 
     Parameters
     ----------
-    stream : CompletionStream
+    stream : CompletionStream or AsyncCompletionStream
         Ours.
     fail : callable
         Raises an error of ours as the other library's.
@@ -98,7 +101,7 @@ class Pieces:
 
     def __init__(
         self,
-        stream: CompletionStream,
+        stream: Stream,
         fail: Callable[[LLMMagicError], NoReturn],
         shape: Callable[[Chunk], Chunk] = with_choice,
         ended: Callable[[Attempts], None] = _nothing,
@@ -113,6 +116,14 @@ class Pieces:
         """The whole answer; there once the stream has ended."""
         return self._stream.completion
 
+    def _end(self) -> None:
+        ended, self._ended = self._ended, _nothing
+        ended(self._stream.attempts)
+
+
+class Pieces(_Pieces[CompletionStream]):
+    """The chunks of a stream in another library's shape; ``close()`` ends it early."""
+
     def __iter__(self) -> Self:
         return self
 
@@ -125,10 +136,6 @@ class Pieces:
         except LLMMagicError as error:
             self._end()
             self._fail(error)
-
-    def _end(self) -> None:
-        ended, self._ended = self._ended, _nothing
-        ended(self._stream.attempts)
 
     def close(self) -> None:
         """Stop here; the connection is closed."""
@@ -148,25 +155,8 @@ class Pieces:
         self._end()
 
 
-class AsyncPieces:
+class AsyncPieces(_Pieces[AsyncCompletionStream]):
     """As :class:`Pieces`, awaited: ``async for``, ``async with``, ``aclose()``."""
-
-    def __init__(
-        self,
-        stream: AsyncCompletionStream,
-        fail: Callable[[LLMMagicError], NoReturn],
-        shape: Callable[[Chunk], Chunk] = with_choice,
-        ended: Callable[[Attempts], None] = _nothing,
-    ) -> None:
-        self._stream = stream
-        self._fail = fail
-        self._shape = shape
-        self._ended = ended
-
-    @property
-    def completion(self) -> Completion:
-        """The whole answer; there once the stream has ended."""
-        return self._stream.completion
 
     def __aiter__(self) -> Self:
         return self
@@ -180,10 +170,6 @@ class AsyncPieces:
         except LLMMagicError as error:
             self._end()
             self._fail(error)
-
-    def _end(self) -> None:
-        ended, self._ended = self._ended, _nothing
-        ended(self._stream.attempts)
 
     async def aclose(self) -> None:
         """Stop here; the connection is closed."""
