@@ -2,9 +2,11 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+OTHERS := .venv-others
+BENCH := .venv-bench
 WORKERS ?= auto
 
-.PHONY: demo lab test check clean
+.PHONY: demo lab test check bench clean
 
 demo: $(VENV)/run.stamp ## record the first notebook on the offline provider, then replay it
 	@$(BIN)/python notebooks/demo.py
@@ -12,7 +14,7 @@ demo: $(VENV)/run.stamp ## record the first notebook on the offline provider, th
 lab: $(VENV)/lab.stamp ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab notebooks
 
-test: $(VENV)/test.stamp ## run the tests
+test: $(VENV)/test.stamp $(OTHERS)/test.stamp $(VENV)/chromium.stamp ## run the tests
 	$(BIN)/python -m pytest -n $(WORKERS)
 
 check: $(VENV)/test.stamp ## lint, format, types
@@ -20,8 +22,11 @@ check: $(VENV)/test.stamp ## lint, format, types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+bench: $(BENCH)/stamp ## measure us beside other tools and bare SDKs; takes about five minutes
+	$(BENCH)/bin/python tests/benchmarks/run.py
+
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache build dist
+	rm -rf $(VENV) $(OTHERS) $(BENCH) .mypy_cache .pytest_cache .ruff_cache build dist
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -38,4 +43,32 @@ $(VENV)/test.stamp: $(BIN)/python pyproject.toml
 
 $(VENV)/lab.stamp: $(BIN)/python pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable '.[lab]'
+	@touch $@
+
+# The browser of tests/browser, from Debian's packages. Where it cannot be installed those tests are
+# skipped, or fail when CI is set.
+$(VENV)/chromium.stamp: | $(BIN)/python
+	@for name in chromium chromium-browser google-chrome; do \
+		command -v $$name > $@ && exit 0; \
+	done; \
+	if [ $$(id -u) = 0 ]; then as_root=env; else as_root="sudo -n env"; fi; \
+	$$as_root apt-get update -qq \
+		&& $$as_root DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends \
+			chromium fonts-dejavu-core \
+		|| { rm $@; echo "tests/browser needs Chromium: apt-get install chromium fonts-dejavu-core" >&2; }
+
+# Other people's libraries want older SDKs than ours, so they have an environment of their own. The
+# pip that comes with Python 3.11 takes ten minutes to find versions that go together, a new one half
+# a minute.
+$(OTHERS)/test.stamp: tests/attachment/requirements.txt pyproject.toml | $(BIN)/python
+	$(BIN)/python -m venv $(OTHERS)
+	$(OTHERS)/bin/python -m pip install --quiet --upgrade pip
+	$(OTHERS)/bin/python -m pip install --quiet --requirement $< --editable .
+	@touch $@
+
+# Peers have an environment of their own; where one cannot be installed, its rows say so.
+$(BENCH)/stamp: pyproject.toml tests/benchmarks/requirements.txt
+	@test -x $(BENCH)/bin/python || $(PYTHON) -m venv $(BENCH)
+	$(BENCH)/bin/python -m pip install --quiet --editable .
+	-$(BENCH)/bin/python -m pip install --quiet --requirement tests/benchmarks/requirements.txt
 	@touch $@

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from llm_magic import media, schemas, secrets, tools
+from llm_magic import media, secrets
 from llm_magic.exceptions import LLMMagicError, ParameterError, did_you_mean
 from llm_magic.types import Mode, plain
+
+if TYPE_CHECKING:
+    from llm_magic.schemas import Schema
 
 __all__ = ["Arguments", "Prompt", "messages_of", "texts_of"]
 
@@ -81,8 +84,8 @@ class Arguments:
         self.timeout = timeout
         self.api_key = api_key
         self.api_base = api_base
-        self.schema = schemas.compile(schema) if schema is not None else None
-        self.functions = _functions(tools)
+        self.schema = _compiled(schema) if schema is not None else None
+        self.functions = _functions(tools) if tools else {}
         if max_tool_rounds and not self.functions:
             raise ParameterError("max_tool_rounds= needs a Python function in tools=")
         if self.schema is not None:
@@ -128,12 +131,25 @@ def _fallback(given: str | Mapping[str, Any]) -> dict[str, Any]:
     return known
 
 
+# Schemas and tools cost as much to load as a replay in a fresh process: only who uses them pays.
+
+
+def _compiled(given: Any) -> Schema:
+    from llm_magic import schemas
+
+    return schemas.compile(given)
+
+
 def _definitions(given: Sequence[Any]) -> list[dict[str, Any]]:
+    from llm_magic import tools
+
     return [tools.definition(tool) for tool in given]
 
 
-def _functions(given: Sequence[Any] | None) -> dict[str, Callable[..., Any]]:
-    return tools.functions([tool for tool in given or () if callable(tool)])
+def _functions(given: Sequence[Any]) -> dict[str, Callable[..., Any]]:
+    from llm_magic import tools
+
+    return tools.functions([tool for tool in given if callable(tool)])
 
 
 def messages_of(prompt: Prompt, system: str | None, files: Any = ()) -> list[dict[str, Any]]:

@@ -1,21 +1,22 @@
-"""``llm-magic cassette list|show|diff|init`` and ``llm-magic forget``, for a shell."""
+"""``llm-magic cassette ...``, ``pack``, ``unpack`` and ``forget``, for a shell."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from llm_magic import history, inventory
+from llm_magic import care, history, inventory, packing, rescue
 from llm_magic.cassette import ENDING
-from llm_magic.config import Settings
+from llm_magic.config import Settings, Workspace
 from llm_magic.exceptions import LLMMagicError
-from llm_magic.formats import count, table
+from llm_magic.formats import count, counted, table
 from llm_magic.shelf import Shelf
 
-__all__ = ["add_cassette_commands", "add_forget"]
+__all__ = ["add_cassette_commands", "add_forget", "add_packing"]
 
 # Lines that both branches added are kept; two answers to one request are found when it is read.
 _RULE = f"*{ENDING} text eol=lf merge=union"
@@ -37,6 +38,24 @@ def add_cassette_commands(kinds: Any) -> None:
     init = kinds.add_parser("init", help="tell git how cassettes are merged (.gitattributes)")
     init.add_argument("notebook", type=Path, metavar="NOTEBOOK", help="a notebook or its folder")
     init.set_defaults(command=_init)
+    check = kinds.add_parser("check", help="look whether store, cassettes and ledger are whole")
+    check.add_argument("folder", type=Path, nargs="?", default=Path(), metavar="FOLDER")
+    check.set_defaults(command=_check)
+    repair = kinds.add_parser("repair", help="move aside what is damaged, save what can be read")
+    repair.add_argument("folder", type=Path, nargs="?", default=Path(), metavar="FOLDER")
+    repair.set_defaults(command=_repair)
+
+
+def add_packing(commands: Any) -> None:
+    """Add ``llm-magic pack`` and ``llm-magic unpack``."""
+    pack = commands.add_parser("pack", help="put a notebook's recordings into the notebook itself")
+    pack.add_argument("notebook", type=Path, metavar="NOTEBOOK")
+    pack.add_argument("-o", "--output", type=Path, metavar="OUT", help="write a packed copy here")
+    pack.add_argument("--force", action="store_true", help="also when they are large")
+    pack.set_defaults(command=_pack)
+    unpack = commands.add_parser("unpack", help="take them out again, into the cassette beside it")
+    unpack.add_argument("notebook", type=Path, metavar="NOTEBOOK")
+    unpack.set_defaults(command=_unpack)
 
 
 def add_forget(commands: Any) -> None:
@@ -90,7 +109,20 @@ def _diff(options: argparse.Namespace) -> int:
         rows = inventory.diff_rows(shelf, name)
     if rows:
         print(table(inventory.DIFF_HEADER, rows))
-    print(f"export would change {count(len(rows))} recordings of {name}{ENDING}")
+    told = counted(len(rows), "recording")
+    print(f"export would change {told} of {name}{ENDING}")
+    return 0
+
+
+def _pack(options: argparse.Namespace) -> int:
+    _name(options.notebook)
+    print(packing.pack(options.notebook, output=options.output, force=options.force))
+    return 0
+
+
+def _unpack(options: argparse.Namespace) -> int:
+    _name(options.notebook)
+    print(packing.unpack(options.notebook))
     return 0
 
 
@@ -114,6 +146,32 @@ def _init(options: argparse.Namespace) -> int:
         raise LLMMagicError(f"{attributes} cannot be written: {error}") from None
     print(f"{attributes}: {_RULE}\ncommit it, and branches that recorded different things merge")
     return 0
+
+
+def _workspace(path: Path) -> Workspace:
+    folder = path.parent if path.suffix == ".ipynb" else path
+    if not folder.is_dir():
+        raise LLMMagicError(f"there is no folder {folder}")
+    return Settings(folder.resolve()).workspace
+
+
+def _check(options: argparse.Namespace) -> int:
+    report = care.check(_workspace(options.folder), _progress())
+    print(report)
+    return 1 if report.problems else 0
+
+
+def _repair(options: argparse.Namespace) -> int:
+    workspace = _workspace(options.folder)
+    done = rescue.repair(workspace, _progress())
+    print("\n".join(done) if done else "there was nothing to repair")
+    report = care.check(workspace, _progress())
+    print(report)
+    return 1 if report.problems else 0
+
+
+def _progress() -> care.Progress:
+    return care.Progress(lambda line: print(line, file=sys.stderr))
 
 
 def _forget(options: argparse.Namespace) -> int:

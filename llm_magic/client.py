@@ -10,21 +10,26 @@ import atexit
 import os
 import threading
 import time
+from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from llm_magic import config, history, routing, secrets, tools
+from llm_magic import config, history, replay, routing, secrets
 from llm_magic.arguments import Arguments, Prompt
-from llm_magic.config import Settings
+from llm_magic.config import Settings, Workspace
 from llm_magic.exceptions import LLMMagicError, ModelNameError, ParameterError
 from llm_magic.history import History
 from llm_magic.pipeline import Call, Candidate
 from llm_magic.providers import catalog
 from llm_magic.providers.base import Unreachable
+from llm_magic.replay import Run
 from llm_magic.rounds import Rounds
 from llm_magic.shelf import Shelf
 from llm_magic.streaming import AsyncCompletionStream, CompletionStream
 from llm_magic.types import AttrDict, Completion, Mode, Request, Transport
+
+if TYPE_CHECKING:
+    from llm_magic.preview import Preview
 
 __all__ = ["Client", "acomplete", "astream", "complete", "default", "stream"]
 
@@ -60,8 +65,10 @@ class Client:
     @property
     def shelf(self) -> Shelf:
         """The recordings of the folder; opened at first use."""
+        return self._shelf_at(self.settings.workspace)
+
+    def _shelf_at(self, workspace: Workspace) -> Shelf:
         with self._lock:
-            workspace = self.settings.workspace
             if self._shelf is not None and self._shelf.folder != workspace.folder:
                 self._shelf.close()
                 self._shelf = None
@@ -72,7 +79,10 @@ class Client:
     @property
     def history(self) -> History:
         """The ledger of the folder; opened at first use."""
-        return history.at(self.settings.workspace)
+        return self._ledger_at(self.settings.workspace)
+
+    def _ledger_at(self, workspace: Workspace) -> History:
+        return history.at(workspace)
 
     def complete(self, prompt: Prompt, **options: Any) -> Completion:
         """The answer to a prompt, live or from a recording.
@@ -146,6 +156,8 @@ class Client:
         messages = arguments.messages(prompt)
         if not arguments.max_tool_rounds:
             return self._complete(messages, arguments)
+        from llm_magic import tools  # for those who have some
+
         rounds = self._rounds(messages, arguments)
         while True:
             completion = self._complete(rounds.messages, arguments)
@@ -180,7 +192,7 @@ class Client:
             call.begin()
             one = call.candidate
             try:
-                return one.provider.send(one.request, one.transport)
+                return one.provider.send(one.sent, one.transport)
             except LLMMagicError as error:
                 call.failed(error)
                 failure = error
@@ -193,6 +205,8 @@ class Client:
         messages = arguments.messages(prompt)
         if not arguments.max_tool_rounds:
             return await self._acomplete(messages, arguments)
+        from llm_magic import tools
+
         rounds = self._rounds(messages, arguments)
         while True:
             completion = await self._acomplete(rounds.messages, arguments)
@@ -231,7 +245,7 @@ class Client:
             call.begin()
             one = call.candidate
             try:
-                return await one.provider.asend(one.request, one.transport)
+                return await one.provider.asend(one.sent, one.transport)
             except LLMMagicError as error:
                 call.failed(error)
                 failure = error
@@ -254,8 +268,62 @@ class Client:
             raise ParameterError("an embedding does not come in pieces; use complete()")
         messages = arguments.messages(prompt)
         call = self._call(messages, arguments, stream=True)
-        call.look_up()
+        try:
+            call.look_up()
+        except BaseException as error:
+            call.failed(error)
+            call.release()
+            raise
         return call
+
+    def preview(
+        self,
+        prompt: Prompt,
+        *,
+        stream: bool = False,
+        shelf: Shelf | None = None,
+        run: Run | None = None,
+        **options: Any,
+    ) -> Preview:
+        """What a call would be: what is asked, live or replayed, and what it can cost.
+
+        Nothing is sent and nothing is written: no recording, no row of the ledger, no count of
+        identical calls.
+
+        Parameters
+        ----------
+        prompt, **options
+            As :meth:`complete` takes them.
+        stream : bool
+            It would be a call of :meth:`stream`.
+        shelf, run : Shelf and Run, optional
+            For a walk over many calls: recordings that stay open, and a run that counts them. By
+            default the recordings as they are now, and the number that the call would have now.
+
+        Examples
+        --------
+        >>> Client(model="echo/echo").preview("Hello").source
+        'live'
+        """
+        secrets.hide(options)
+        from llm_magic.preview import look  # nobody waits for it who asks at once
+
+        arguments = Arguments(**options)
+        workspace = self.settings.workspace
+        with ExitStack() as stack:
+            if shelf is None:
+                shelf = stack.enter_context(closing(Shelf(workspace, read_only=True)))
+            return look(
+                self._candidates(arguments.messages(prompt), arguments),
+                arguments,
+                mode=self.settings.get("mode", arguments.mode),
+                shelf=shelf,
+                notebook=workspace.notebook,
+                settings=self.settings,
+                run=run or replay.current_run(),
+                counting=run is not None,
+                stream=stream,
+            )
 
     def _rounds(self, messages: list[dict[str, Any]], arguments: Arguments) -> Rounds:
         mode = self.settings.get("mode", arguments.mode)
@@ -267,7 +335,25 @@ class Client:
     ) -> Call:
         secrets.refresh_if_grown()
         settings = self.settings
+        workspace = settings.workspace
         mode = settings.get("mode", arguments.mode)
+        return Call(
+            candidates=self._candidates(messages, arguments),
+            mode=mode,
+            shelf=None if mode is Mode.DISABLED else self._shelf_at(workspace),
+            ledger=self._ledger_at(workspace),
+            notebook=workspace.notebook,
+            stream=stream,
+            sample=arguments.sample,
+            num_retries=arguments.num_retries,
+            on_fallback=arguments.on_fallback,
+            schema=arguments.schema,
+            keep_text=settings.get("history_text"),
+            settings=settings,
+        )
+
+    def _candidates(self, messages: list[dict[str, Any]], arguments: Arguments) -> list[Candidate]:
+        settings = self.settings
         timeout = settings.get("timeout", arguments.timeout)
         own = Transport(arguments.api_key, arguments.api_base, timeout)
         # A key and an address belong to the model they were given for, never to another.
@@ -276,22 +362,10 @@ class Client:
             (one["model"], Transport(one["api_key"], one["api_base"], timeout))
             for one in arguments.fallbacks
         ]
-        return Call(
-            candidates=[
-                self._candidate(reference, transport, messages, arguments)
-                for reference, transport in asked
-            ],
-            mode=mode,
-            shelf=None if mode is Mode.DISABLED else self.shelf,
-            ledger=self.history,
-            notebook=settings.workspace.notebook,
-            stream=stream,
-            sample=arguments.sample,
-            num_retries=arguments.num_retries,
-            on_fallback=arguments.on_fallback,
-            schema=arguments.schema,
-            keep_text=settings.get("history_text"),
-        )
+        return [
+            self._candidate(reference, transport, messages, arguments)
+            for reference, transport in asked
+        ]
 
     def _candidate(
         self,

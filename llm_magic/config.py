@@ -11,15 +11,18 @@ CI job, ``llm-magic run`` or ``verify``) is not loosened by anything in the note
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import os
 import re
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import llm_magic
+from llm_magic import mounts
 from llm_magic.exceptions import ConfigError, did_you_mean
 from llm_magic.types import Mode
 
@@ -48,6 +51,47 @@ def _seconds(value: Any) -> float:
     return seconds
 
 
+def read_usd(value: Any) -> Decimal:
+    """An amount of money; a ValueError for what is none.
+
+    >>> read_usd("$0.50"), read_usd(0.1)
+    (Decimal('0.50'), Decimal('0.1'))
+    """
+    try:
+        amount = Decimal(str(value).strip().removeprefix("$"))
+    except ArithmeticError:
+        amount = Decimal("nan")
+    if isinstance(value, bool) or not amount.is_finite() or not 0 <= amount < _MOST_USD:
+        raise ValueError("it takes an amount in USD, such as 0.50")
+    return amount
+
+
+_MOST_USD = 1_000_000
+
+
+def _whole_tokens(value: Any) -> int:
+    if isinstance(value, (bool, float)) or int(value) < 1:
+        raise ValueError("it takes a whole number of tokens above 0")
+    return int(value)
+
+
+def _temperature(value: Any) -> float:
+    degrees = float(value)
+    if isinstance(value, bool) or not 0 <= degrees < float("inf"):
+        raise ValueError("it takes a number from 0")
+    return degrees
+
+
+# How an answer is shown in a notebook.
+FORMATS = ("md", "text", "code", "json", "html", "none")
+
+
+def _format(value: Any) -> str:
+    if value not in FORMATS:
+        raise ValueError(did_you_mean(str(value), FORMATS))
+    return str(value)
+
+
 def _switch(value: Any) -> bool:
     word = str(value).strip().lower()
     if word not in _SWITCHES:
@@ -61,9 +105,36 @@ _SWITCHES |= {"false": False, "0": False, "no": False, "off": False}
 OPTIONS: Mapping[str, Option] = {
     "mode": Option(Mode.parse, Mode.FALLBACK, "REPLAY, FALLBACK, CAPTURE or DISABLED"),
     "model": Option(_text, None, "model to ask when none is named, as provider/model"),
+    "system": Option(_text, None, "system message of %%complete when none is given"),
+    "temperature": Option(_temperature, None, "sampling temperature of %%complete"),
+    "max_tokens": Option(_whole_tokens, None, "most tokens of an answer to %%complete"),
+    "format": Option(_format, "md", "how %%complete shows an answer: md, text, code, json, html"),
+    "confirm_above": Option(
+        read_usd, Decimal(1), "USD that %%complete --map may cost without being confirmed"
+    ),
     "timeout": Option(_seconds, 120.0, "seconds without a sign of life before a call is given up"),
+    "budget": Option(read_usd, None, "USD that a session may spend"),
+    "budget_per_call": Option(read_usd, None, "USD that one call may cost"),
+    "budget_per_cell": Option(read_usd, None, "USD that one run of a cell may spend"),
+    "budget_per_day": Option(read_usd, None, "USD that this folder may spend in a day"),
+    "budget_per_process": Option(read_usd, None, "USD that one process may spend"),
+    "budget_max_tokens": Option(
+        _whole_tokens, 4096, "output limit, under a budget, of a call without max_tokens"
+    ),
+    "budget_max_input_tokens": Option(
+        _whole_tokens, None, "most tokens, under a budget, of a file or a linked image"
+    ),
     "history_text": Option(_switch, True, "keep prompts and answers in the ledger"),
+    "telemetry": Option(_switch, False, "an OpenTelemetry span for every call"),
 }
+
+
+WORKING_NAME = ".llm_magic"
+
+
+@functools.cache
+def _elsewhere(folder: str) -> Path | None:
+    return mounts.cache_folder() if mounts.network_type(Path(folder)) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,19 +147,36 @@ class Workspace:
         Folder of the notebook.
     notebook : str or None
         File name of the notebook without its ending; a label, never part of a key.
+    elsewhere : pathlib.Path, optional
+        Folder for the working files of all folders (``LLM_MAGIC_WORKING``), so that nothing is
+        written beside the notebooks. On a network file system it is one in the user's cache
+        folder, unless another one is told.
     """
 
     folder: Path
     notebook: str | None = None
+    elsewhere: Path | None = None
 
     @property
     def working(self) -> Path:
-        """Folder of the working files, git-ignored."""
-        return self.folder / ".llm_magic"
+        """Folder of the working files: git-ignored beside the notebook, or elsewhere."""
+        elsewhere = self.elsewhere or _elsewhere(os.path.realpath(self.folder))
+        if elsewhere is not None:
+            return elsewhere / hashlib.sha256(os.fsencode(self.folder)).hexdigest()[:16]
+        return self.folder / WORKING_NAME
 
     def cassette(self, notebook: str) -> Path:
         """The cassette of a notebook in this folder."""
         return self.folder / f"{notebook}.cassette.jsonl"
+
+    def notebook_path(self, notebook: str) -> Path:
+        """The file of a notebook in this folder."""
+        return self.folder / f"{notebook}.ipynb"
+
+
+# Modes that would have asked anew had REPLAY not been imposed, and where each comes from; verify
+# reads and empties it.
+overruled: set[tuple[Mode, str]] = set()
 
 
 class Settings:
@@ -126,7 +214,7 @@ class Settings:
         self._workspace: tuple[Any, Workspace] | None = None
         told = [self._environ.get("LLM_MAGIC_MODE", "")]
         if environ is None:
-            told += _modes_at_start()
+            told += _at_start("LLM_MAGIC_MODE")
         self._imposed = any(word.strip() and Mode.parse(word) is Mode.REPLAY for word in told)
 
     def get(self, name: str, argument: Any = None) -> Any:
@@ -146,10 +234,37 @@ class Settings:
         ModeError
             Not a mode.
         """
-        value = self._find(name, argument)[0]
+        value, origin = self._find(name, argument)
         if name == "mode" and self.imposed:
+            if origin == "LLM_MAGIC_MODE" and name in self.project:
+                # What would count where REPLAY is not imposed.
+                origin = str(self._project_file)
+                value = self._read(name, self.project[name], origin)
+            if value in (Mode.CAPTURE, Mode.DISABLED):
+                overruled.add((value, origin))
             return Mode.REPLAY
         return value
+
+    def caps(self, name: str) -> list[tuple[Any, str]]:
+        """The values of a cap that count together, and where each comes from.
+
+        One in the environment that the process was started with is a ceiling; the notebook and the
+        project file set another one beside it.
+
+        Raises
+        ------
+        ConfigError
+            For a value that cannot be used.
+        """
+        variable = f"LLM_MAGIC_{name.upper()}"
+        ceilings = {self._environ.get(variable, "").strip()}
+        if self._environ is os.environ:
+            ceilings.update(text.strip() for text in _at_start(variable))
+        found = [(self._read(name, text, variable), variable) for text in ceilings if text]
+        value, origin = self._find(name)
+        if value is not None and origin != variable:
+            found.append((value, origin))
+        return sorted(found)
 
     @property
     def imposed(self) -> bool:
@@ -240,6 +355,8 @@ class Settings:
         for path in (parent / "pyproject.toml" for parent in (folder, *folder.parents)):
             if not path.is_file():
                 continue
+            import tomllib  # not loaded where there is no such file
+
             try:
                 table = tomllib.loads(path.read_text(encoding="utf-8"))
             except (OSError, ValueError) as error:
@@ -263,6 +380,7 @@ class Settings:
     def workspace(self) -> Workspace:
         """The folder to work in and the notebook that is running, if it is known."""
         told = (
+            self._environ.get("LLM_MAGIC_WORKING", ""),
             self._environ.get("LLM_MAGIC_NOTEBOOK", ""),
             self.notebook_hint,
             self._environ.get("JPY_SESSION_NAME", ""),
@@ -279,7 +397,12 @@ class Settings:
             folder = notebook.parent
         else:
             folder = self._start
-        return Workspace(folder, _label(notebook.stem) if notebook else None)
+        elsewhere = self._environ.get("LLM_MAGIC_WORKING", "").strip()
+        return Workspace(
+            folder,
+            _label(notebook.stem) if notebook else None,
+            (self._start / elsewhere).resolve() if elsewhere else None,
+        )
 
     def _notebook(self) -> Path | None:
         # An absolute path in all hosts that tell it; JPY_SESSION_NAME is inherited by kernels that
@@ -323,32 +446,69 @@ def _check_aliases(found: Any, where: str) -> None:
         raise ConfigError(f"{where} has {min(twice)} twice; capital letters make no difference")
 
 
+# What a model costs, in USD per million tokens (``per_request``: USD), and genai-prices' names.
+PRICE_WORDS: Mapping[str, str] = {
+    "input": "input_mtok",
+    "output": "output_mtok",
+    "cache_read": "cache_read_mtok",
+    "cache_write": "cache_write_mtok",
+    "cache_write_1h": "cache_write_1h_mtok",
+    "input_audio": "input_audio_mtok",
+    "output_audio": "output_audio_mtok",
+    "reasoning": "output_reasoning_mtok",
+    "per_request": "requests_kcount",
+}
+
+
+def check_prices(found: Any, where: str) -> None:
+    """Raise a ConfigError for what is no table of references and their prices."""
+    if not isinstance(found, dict):
+        raise ConfigError(f"{where} holds a table for each model: {where[:-1]}.'provider/model']")
+    for name, prices in found.items():
+        if not re.fullmatch(r"[^\s/]+/\S+|\*", name):
+            raise ConfigError(f"{where} {name!r}: prices are for 'provider/model', or 'provider/*'")
+        if not isinstance(prices, Mapping) or not prices:
+            raise ConfigError(f"{where} {name}: say a price, such as input = 1.5")
+        for word, amount in prices.items():
+            if word not in PRICE_WORDS:
+                hint = did_you_mean(word, PRICE_WORDS)
+                raise ConfigError(f"{where} {name}: no price is called {word!r}; {hint}")
+            try:
+                # Kept for a thousand requests, where no price is a million either.
+                read_usd(read_usd(amount) * (1000 if word == "per_request" else 1))
+            except ValueError as error:
+                raise ConfigError(f"{where} {name}: {word} = {amount!r}: {error}") from None
+
+
 _PROVIDER_FIELDS = ("base_url", "dialect", "key_variable")
 
 # What stands in [tool.llm_magic] beside the settings.
 _TABLES: Mapping[str, Callable[[Any, str], None]] = {
     "aliases": _check_aliases,
+    "prices": check_prices,
     "providers": _check_providers,
 }
 
 
-def _modes_at_start() -> list[str]:
-    """``LLM_MAGIC_MODE`` as it was when the process started, whatever a cell set it to since.
+def _at_start(variable: str) -> list[str]:
+    """An environment variable as it was when the process started, whatever a cell set it to since.
 
     A cell may change the environment before it imports us. Where the system still tells the
     environment that the process was started with, that counts; else what stood there when the
     package was imported.
     """
-    words = [llm_magic.MODE_AT_IMPORT]
+    found = [llm_magic.ENVIRONMENT_AT_IMPORT.get(variable, ""), _started_with().get(variable, "")]
+    return list(filter(None, found))
+
+
+@functools.cache
+def _started_with() -> Mapping[str, str]:
     try:
-        started_with = Path("/proc/self/environ").read_bytes()
+        entries = Path("/proc/self/environ").read_bytes().split(b"\0")
     except OSError:
-        return words
-    for entry in started_with.split(b"\0"):
-        name, _, value = entry.partition(b"=")
-        if name == b"LLM_MAGIC_MODE":
-            words.append(value.decode(errors="replace"))
-    return words
+        return {}
+    pairs = (entry.decode(errors="replace").partition("=") for entry in entries)
+    return {name: value for name, _, value in pairs if name.startswith("LLM_MAGIC_")}
 
 
 def _option(name: str) -> Option:

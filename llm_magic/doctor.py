@@ -27,8 +27,7 @@ from datetime import date
 from typing import Any
 
 from llm_magic import config, worddiff
-from llm_magic.cassette import Cassette
-from llm_magic.config import Workspace
+from llm_magic.config import Settings
 from llm_magic.exceptions import LLMMagicError, ReplayMissError
 from llm_magic.recordings import NOT_IN_KEY, Recording, dump_line, parse_row
 from llm_magic.secrets import redact
@@ -195,7 +194,9 @@ def diagnose(error: ReplayMissError, *, shelf: Shelf | None = None) -> Diagnosis
             stack.enter_context(warnings.catch_warnings())
             warnings.simplefilter("ignore")
             if shelf is None:
-                shelf = stack.enter_context(contextlib.closing(Shelf(Workspace(error.folder))))
+                shelf = stack.enter_context(
+                    contextlib.closing(Shelf(Settings(error.folder).workspace))
+                )
             return _diagnose(error, message, shelf)
     except Exception:
         # Whatever is wrong with the recordings, the miss is what the user has to be told.
@@ -210,7 +211,7 @@ def _diagnose(error: ReplayMissError, message: str, shelf: Shelf) -> Diagnosis:
         return Diagnosis(message)
     about: dict[str, Any] = {
         "message": message,
-        "remedy": _remedy(error),
+        "remedy": visible(_remedy(error)),
         "searched": search.searched,
         "complete": search.complete,
     }
@@ -288,7 +289,8 @@ class _Search:
         seen: set[str] = set()
         for notebook in [name] if name else self._shelf.notebooks():
             with contextlib.suppress(LLMMagicError, OSError, UnicodeError):
-                for line in Cassette(self._shelf.cassette_path(notebook)).lines().values():
+                cassette = self._shelf.cassette(notebook)
+                for line in cassette.lines().values() if cassette is not None else ():
                     seen.add(line)
                     yield line
         # By slices, so that a store of gigabytes is never in memory; keys are spread evenly.

@@ -4,6 +4,8 @@
 
     LLMMagicError
     ├── ReplayMissError          (KeyError, RuntimeError)   REPLAY, and no recording
+    ├── BudgetExceededError      (RuntimeError)             a call that a budget does not admit
+    │   └── UnboundedCostError                              one that nobody can say the cost of
     ├── ModeError                (ValueError)               not one of the four modes
     ├── ModelNameError           (ValueError)               unknown provider or model name
     ├── MissingKeyError          (ValueError)               no API key for a provider
@@ -14,7 +16,8 @@
     ├── CassetteError            (ValueError)               a cassette that cannot be read
     ├── StoreError               (RuntimeError)             the working store cannot be used
     │   ├── UnsafeStoreError                                a row or setting that is not ours
-    │   └── DamagedStoreError                               not a database, or a broken one
+    │   ├── DamagedStoreError                               not a database, or a broken one
+    │   └── DiskFullError        (OSError)                  no space left to write it
     └── ProviderError            (RuntimeError)             the provider said no, or nothing
         ├── BadRequestError      (ValueError)               400, 413, 422
         ├── AuthenticationError  (PermissionError)          401
@@ -37,16 +40,21 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from decimal import Decimal
 
 __all__ = [
     "AuthenticationError",
     "BadRequestError",
+    "BudgetExceededError",
     "CassetteError",
     "ConfigError",
     "ConflictError",
     "ConnectionFailedError",
     "DamagedStoreError",
+    "DiskFullError",
     "IncompleteError",
     "LLMMagicError",
     "MissingKeyError",
@@ -66,6 +74,7 @@ __all__ = [
     "ServerError",
     "StoreError",
     "TemplateError",
+    "UnboundedCostError",
     "UnsafeStoreError",
 ]
 
@@ -125,6 +134,41 @@ class ReplayMissError(LLMMagicError, KeyError, RuntimeError):
         self.cell = dict(cell or {})
 
 
+class BudgetExceededError(LLMMagicError, RuntimeError):
+    """A call could cost more than a budget has left; it was not sent.
+
+    Attributes
+    ----------
+    per : str
+        Which budget: call, cell, session, day, process or block.
+    limit, spent, reserved : decimal.Decimal or None
+        USD: the budget, what was spent of it, what is set aside for calls under way.
+    asked : decimal.Decimal or None
+        USD that the call can cost at most; None when nobody knows.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        per: str = "",
+        limit: Decimal | None = None,
+        spent: Decimal | None = None,
+        reserved: Decimal | None = None,
+        asked: Decimal | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.per = per
+        self.limit = limit
+        self.spent = spent
+        self.reserved = reserved
+        self.asked = asked
+
+
+class UnboundedCostError(BudgetExceededError):
+    """There is a budget, and nobody can say what a call costs at most; it was not sent."""
+
+
 class ModeError(LLMMagicError, ValueError):
     """Not a replay mode."""
 
@@ -179,6 +223,10 @@ class UnsafeStoreError(StoreError):
 
 class DamagedStoreError(StoreError):
     """The store is not a readable database."""
+
+
+class DiskFullError(StoreError, OSError):
+    """There is no space left; free some and do it again, nothing is damaged."""
 
 
 class ProviderError(LLMMagicError, RuntimeError):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from decimal import Decimal
 
-__all__ = ["count", "duration", "table", "usd"]
+__all__ = ["count", "counted", "duration", "printable", "table", "usd"]
 
 
 def usd(amount: Decimal | None) -> str:
@@ -45,6 +46,15 @@ def count(number: int | None) -> str:
     return "?" if number is None else f"{number:,}"
 
 
+def counted(number: int, noun: str) -> str:
+    """A number of things, in the singular where it is one.
+
+    >>> counted(1, "recording"), counted(1204, "recording")
+    ('1 recording', '1,204 recordings')
+    """
+    return f"{count(number)} {noun}" if number == 1 else f"{count(number)} {noun}s"
+
+
 def duration(milliseconds: float) -> str:
     """A time span as people read it.
 
@@ -52,6 +62,20 @@ def duration(milliseconds: float) -> str:
     ('26 ms', '1.8 s')
     """
     return f"{milliseconds:.0f} ms" if milliseconds < 100 else f"{milliseconds / 1000:.1f} s"
+
+
+# Characters that drive a terminal (a text could rewrite what stands above it), and halves of
+# surrogate pairs, which no message to a notebook can carry.
+_INVISIBLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+def printable(text: str) -> str:
+    r"""The text without characters that would drive a terminal.
+
+    >>> printable("red: \x1b[31m")
+    'red: �[31m'
+    """
+    return _INVISIBLE.sub("\ufffd", text.replace("\r\n", "\n"))
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from llm_magic.exceptions import LLMMagicError
 
-__all__ = ["execute"]
+__all__ = ["Watcher", "execute", "read", "run"]
 
 
 def execute(
@@ -50,18 +51,23 @@ def execute(
     """
     import nbformat
 
-    notebook = _read(path)
-    progress = _Progress(notebook, show)
+    notebook = read(path)
+    watcher = Watcher() if show is None else _Show(notebook, show)
     try:
-        with progress:
-            failure = _failure(notebook, path, environment, progress)
+        return run(notebook, path, environment, watcher=watcher, progress=show is None)
     finally:
         if output is not None:
             nbformat.write(notebook, output)
-    return failure, progress.done
 
 
-def _read(path: Path) -> Any:
+def read(path: Path) -> Any:
+    """The notebook in the file.
+
+    Raises
+    ------
+    LLMMagicError
+        When it is no notebook.
+    """
     import nbformat
 
     try:
@@ -71,47 +77,125 @@ def _read(path: Path) -> Any:
         raise LLMMagicError(f"{path} is not a notebook: {error}") from None
 
 
-def _failure(notebook: Any, path: Path, environment: dict[str, str], progress: _Progress) -> str:
-    """Run all cells; what went wrong, or nothing."""
+class Watcher:
+    """Is told of every code cell; one that raises ends the run."""
+
+    def begins(self, index: int) -> None:
+        """The cell at this index of the notebook is about to run."""
+
+    def ran(self, index: int) -> None:
+        """It has run; its outputs are in the notebook."""
+
+
+class _Show(Watcher):
+    def __init__(self, notebook: Any, show: Callable[[Any], None]) -> None:
+        self._notebook = notebook
+        self._show = show
+
+    def ran(self, index: int) -> None:
+        self._show(self._notebook.cells[index])
+
+
+def run(
+    notebook: Any,
+    path: Path,
+    environment: dict[str, str],
+    *,
+    watcher: Watcher | None = None,
+    progress: bool = False,
+    allow_errors: bool = False,
+    timeout: float | None = None,
+    arguments: Sequence[str] = (),
+    graceful: bool = True,
+) -> tuple[str, int]:
+    """Run the cells of a notebook in a fresh kernel, and put their outputs into it.
+
+    Parameters
+    ----------
+    notebook : nbformat.NotebookNode
+        As :func:`read` returns it; gets the outputs.
+    path : pathlib.Path
+        Where it is: the kernel works in that folder.
+    environment : dict
+        Environment of the kernel.
+    watcher : Watcher, optional
+        Is told of every code cell.
+    progress : bool
+        Show on a terminal which cell runs.
+    allow_errors : bool
+        Go on after a cell that fails.
+    timeout : float, optional
+        Seconds that a cell may take; by default as long as it likes.
+    arguments : sequence of str
+        More arguments for the kernel.
+    graceful : bool
+        Let the kernel end by itself; otherwise it is killed, and what it would write at its end is
+        not written.
+
+    Returns
+    -------
+    error, cells
+        As :func:`execute` does.
+
+    Raises
+    ------
+    LLMMagicError
+        When it asks for a kernel that there is not, or that does not start.
+    KeyboardInterrupt
+        On Ctrl-C.
+    """
     from jupyter_client.kernelspec import NoSuchKernel
     from nbclient import NotebookClient
-    from nbclient.exceptions import CellExecutionError, DeadKernelError
+    from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
+    shown = _Progress(notebook, watcher or Watcher(), progress)
     client = NotebookClient(
         notebook,
-        timeout=None,
+        # Whole seconds only.
+        timeout=None if timeout is None else math.ceil(timeout),
+        allow_errors=allow_errors,
         kernel_name=notebook.metadata.get("kernelspec", {}).get("name", "python3"),
         resources={"metadata": {"path": str(path.resolve().parent)}},
-        on_cell_execute=progress.begins,
-        on_cell_executed=progress.executed,
+        on_cell_execute=shown.begins,
+        on_cell_executed=shown.executed,
+        shutdown_kernel="graceful" if graceful else "immediate",
         # ipykernel 7 warns of every headless kernel that its loopback ports are not encrypted.
-        extra_arguments=["--IPKernelApp.log_level=40"],
+        extra_arguments=["--IPKernelApp.log_level=40", *arguments],
     )
+    error = ""
     try:
-        client.execute(env=environment)
-    except CellExecutionError as error:
-        return f"{progress.place()}: {error.ename}: {error.evalue}"
+        with shown:
+            client.execute(env=environment)
+    except CellTimeoutError:
+        error = f"{shown.place()}: it took longer than {timeout:g} s"
+    except CellExecutionError as failure:
+        error = f"{shown.place()}: {failure.ename}: {failure.evalue}"
     except (AssertionError, DeadKernelError):
         # On Ctrl-C nbclient shuts the kernel down, and then stumbles over its absence.
-        if progress.stopped:
+        if shown.stopped:
             raise KeyboardInterrupt from None
-        return f"{progress.place()}: the kernel died"
-    except NoSuchKernel as error:
+        error = f"{shown.place()}: the kernel died"
+    except NoSuchKernel as failure:
         raise LLMMagicError(
-            f"there is no kernel {error.name}, which {path.name} asks for; jupyter kernelspec list"
+            f"there is no kernel {failure.name}, which {path.name} asks for; jupyter kernelspec"
+            " list"
         ) from None
-    return ""
+    except RuntimeError as failure:
+        if shown.done or "before replying" not in str(failure):
+            raise
+        raise LLMMagicError(f"the kernel that {path.name} asks for does not start") from None
+    return error, shown.done
 
 
 class _Progress:
     """Which cell runs, how many have run, and whether somebody pressed Ctrl-C."""
 
-    def __init__(self, notebook: Any, show: Callable[[Any], None] | None) -> None:
+    def __init__(self, notebook: Any, watcher: Watcher, shown: bool) -> None:
         cells = enumerate(notebook.cells)
         self._notebook = notebook
         self._code = [index for index, cell in cells if cell.cell_type == "code"]
-        self._show = show
-        self._in_terminal = show is None and sys.stderr.isatty()
+        self._watcher = watcher
+        self._in_terminal = shown and sys.stderr.isatty()
         self._current = 0
         self.done = 0
         self.stopped = False
@@ -132,15 +216,15 @@ class _Progress:
         if _on_main_thread():
             # asyncio notices signals by another way; this one only tells us that there was one.
             signal.signal(signal.SIGINT, self._stop)
+        self._watcher.begins(cell_index)
 
     def executed(self, cell: Any, cell_index: int, **_: Any) -> None:
         """A cell has run."""
         if cell.cell_type != "code":
             return
         self.done += 1
-        if self._show is not None:
-            self._show(cell)
-        elif self._in_terminal:
+        self._watcher.ran(cell_index)
+        if self._in_terminal:
             text = f"\rcell {self.done} of {len(self._code)}"
             print(text, end="", file=sys.stderr, flush=True)
 

@@ -323,8 +323,13 @@ def recording_of(request: Request, response: Mapping[str, Any], created: datetim
         call=f"{int(when.timestamp() * 1000):012x}{digest[:16]}",
         created=when,
         latency_ms=0.0,
-        prices=pricing.unit_prices(request.provider, request.model, when) or {},
+        prices=_prices(request, answer, when) or {},
     )
+
+
+def _prices(request: Request, answer: AttrDict, when: datetime) -> pricing.UnitPrices | None:
+    listed = pricing.price_list(request.provider, request.model, when, request.parameters)
+    return pricing.applied(listed, {**answer, **(answer["usage"] or {})})
 
 
 def _has_message(choice: Any) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 
 from llm_magic.cassette import Cassette, Place
 from llm_magic.exceptions import LLMMagicError
-from llm_magic.formats import count
+from llm_magic.formats import counted
 from llm_magic.history import History
 from llm_magic.recordings import Recording, dump_line
 from llm_magic.secrets import redact
@@ -260,8 +260,8 @@ class Forgetting:
         places = sorted({_place(self.shelf, entry) for entry in self.found})
         where = f" ({', '.join(places)})" if places else ""
         return (
-            f"{count(len(self.found))} recordings{where}, the texts of"
-            f" {count(len(self.calls))} rows of the ledger"
+            f"{counted(len(self.found), 'recording')}{where}, the texts of"
+            f" {counted(len(self.calls), 'row')} of the ledger"
         )
 
     def do(self) -> list[str]:
@@ -340,8 +340,9 @@ def _everything(shelf: Shelf) -> list[Entry]:
     """Every line of the folder: of the cassettes, and of all notebooks in the store."""
     found: dict[tuple[Place, str, str], Entry] = {}
     for name in shelf.notebooks():
-        for place, line in Cassette(shelf.cassette_path(name)).lines().items():
-            found[place, line, name] = Entry(*place, line, True, name)
+        for path in shelf.sources(name):
+            for place, line in Cassette(path).lines().items():
+                found[place, line, name] = Entry(*place, line, True, name)
     for key, ordinal, variant in shelf.recordings.all():
         for name in variant.users if variant.line else ():
             place = (key, ordinal)
@@ -369,13 +370,14 @@ def _row_says(row: Mapping[str, Any], columns: Collection[str], wanted: str) -> 
 def _left(shelf: Shelf, changed: Sequence[Path]) -> list[str]:
     """Where it may still be, out of our reach."""
     told = []
-    names = " ".join(path.name for path in changed or map(shelf.cassette_path, shelf.notebooks()))
+    sources = [path for name in shelf.notebooks() for path in shelf.sources(name)]
+    names = " ".join(path.name for path in changed or sources)
     if names and any((above / ".git").exists() for above in (shelf.folder, *shelf.folder.parents)):
         told.append(
             f"git may still hold it in the history of {names}: git log --all -- {names} tells;"
             " commit the change, and git filter-repo takes it out of older commits"
         )
-    aside = sorted(path.name for path in (shelf.folder / ".llm_magic").glob("*.damaged-*"))
+    aside = sorted(path.name for path in shelf.store.folder.parent.glob("*.damaged-*"))
     if aside:
         told.append(f"damaged files that were set aside may hold it: {', '.join(aside)}")
     told.append("outputs in the notebook itself, and copies of these files, are not changed")

@@ -18,7 +18,7 @@ from llm_magic.providers.catalog import Entry
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["COLUMNS", "models"]
+__all__ = ["COLUMNS", "known", "models"]
 
 # Prices are USD per million tokens.
 COLUMNS = {
@@ -70,9 +70,8 @@ def models(
     """
     import pandas
 
-    routing.learn_providers(config.default() if settings is None else settings)
-    rows = [*_listed(), *(_offered() if live else ())]
     wanted = text.strip().lower()
+    rows = known(live=live, settings=settings)
     chosen = [row for row in rows if wanted in f"{row[0]}/{row[1]}".lower()]
     columns = list(zip(*chosen, strict=True)) if chosen else [()] * len(COLUMNS)
     data = {}
@@ -80,6 +79,12 @@ def models(
     for (name, dtype), column in zip(COLUMNS.items(), columns, strict=True):
         data[name] = pandas.Series(list(column), dtype=dtype)
     return pandas.DataFrame(data)
+
+
+def known(*, live: bool = True, settings: Settings | None = None) -> list[Row]:
+    """What :func:`models` shows as plain rows under ``COLUMNS``, without pandas."""
+    routing.learn_providers(config.default() if settings is None else settings)
+    return [*_listed(), *(_offered() if live else ())]
 
 
 def _listed() -> Iterator[Row]:

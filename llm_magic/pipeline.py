@@ -7,21 +7,37 @@ line that waits. Order matters: an answer is on disk before anything else is don
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import signal
 import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from llm_magic import failover, history, limits, media, pricing, replay
+from llm_magic import (
+    budgets,
+    config,
+    failover,
+    history,
+    limits,
+    media,
+    pricing,
+    replay,
+    telemetry,
+    tokens,
+)
+from llm_magic.budgets import Reservation
+from llm_magic.config import Settings
 from llm_magic.exceptions import (
+    BudgetExceededError,
+    DiskFullError,
     IncompleteError,
     LLMMagicError,
     ParameterWarning,
@@ -33,16 +49,28 @@ from llm_magic.history import History
 from llm_magic.providers.base import Provider
 from llm_magic.recordings import Recording, key_of, now
 from llm_magic.replay import Plan, Run, in_flight
-from llm_magic.schemas import Schema
 from llm_magic.shelf import Shelf
+from llm_magic.spend import OverCapError
+from llm_magic.telemetry import CallSpan
 from llm_magic.types import AttrDict, Completion, Mode, Request, Transport, Usage
 
-__all__ = ["Call", "Candidate"]
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    from llm_magic.schemas import Schema
+
+__all__ = ["Call", "Candidate", "give_numbers", "notes_shown"]
 
 
 @dataclass
 class Candidate:
-    """A model that may answer, and which of its recordings the answer is or would be."""
+    """A model that may answer, and which of its recordings the answer is or would be.
+
+    Attributes
+    ----------
+    sent : Request
+        What goes to the provider: the request, with an output limit where a budget needs one.
+    """
 
     request: Request
     transport: Transport
@@ -50,10 +78,27 @@ class Candidate:
     key: str = ""
     ordinal: int = 0
     notes: list[str] = field(default_factory=list)
+    sent: Request = field(init=False)
 
     def __post_init__(self) -> None:
         self.key = key_of(self.request)
+        self.sent = self.request
         self.notes += self.provider.notes(self.request)
+
+
+def give_numbers(
+    candidates: Iterable[Candidate], sample: int | None, number: Callable[[str], int] | None
+) -> None:
+    """Say of each candidate which answer to its request is meant: the sample, else its number."""
+    # Two candidates may ask the same, with different keys: that is one call all the same.
+    taken: dict[str, int] = {}
+    for candidate in candidates:
+        if sample is not None:
+            candidate.ordinal = sample
+        elif number is not None:
+            if candidate.key not in taken:
+                taken[candidate.key] = number(candidate.key)
+            candidate.ordinal = taken[candidate.key]
 
 
 @dataclass
@@ -86,6 +131,7 @@ class Call:
     num_retries: int = 0
     on_fallback: Callable[[LLMMagicError, str], object] | None = None
     keep_text: bool = True
+    settings: Settings = field(default_factory=config.default)
     run: Run | None = None
     candidate: Candidate = field(init=False)
     attempts: list[dict[str, Any]] = field(default_factory=list)
@@ -96,24 +142,21 @@ class Call:
     _asked: int = 0
     _row: str | None = None
     _first_row: str | None = None
+    _disk_is_full: bool = False
     _steps: Generator[Attempt, LLMMagicError, None] | None = None
     _claimed: tuple[Path, str, int] | None = None
     _prices: Any = None
+    _reservation: Reservation | None = None
     _created: Any = None
     _began: float = field(default_factory=time.perf_counter)
+    _span: CallSpan | None = None
 
     def __post_init__(self) -> None:
         self.candidate = self.candidates[0]
         self.run = replay.current_run()
-        # Two candidates may ask the same, with different keys: that is one call all the same.
-        taken: dict[str, int] = {}
-        for candidate in self.candidates:
-            if self.sample is not None:
-                candidate.ordinal = self.sample
-            elif self.run is not None:
-                if candidate.key not in taken:
-                    taken[candidate.key] = self.run.next_ordinal(candidate.key)
-                candidate.ordinal = taken[candidate.key]
+        number = self.run.next_ordinal if self.run is not None else None
+        give_numbers(self.candidates, self.sample, number)
+        self._span = telemetry.begin(self)
 
     @property
     def request(self) -> Request:
@@ -238,14 +281,22 @@ class Call:
                 # It may have ended between our look-up and the claim.
                 self.look_up()
             except BaseException:
-                self.release()
+                self._unclaim()
                 raise
             if self.recording is not None:
-                self.release()
+                self._unclaim()
         return twin
 
     def release(self) -> None:
-        """Let identical calls go on."""
+        """Let identical calls go on: this one is over."""
+        self._unclaim()
+        if self._span is not None:
+            try:
+                self._span.end(self)
+            except Exception as error:
+                _tell(f"the call's span is not whole: {error}")
+
+    def _unclaim(self) -> None:
         if self._claimed is not None:
             in_flight.end(self._claimed)
             self._claimed = None
@@ -315,19 +366,69 @@ class Call:
         return max(attempt.wait, limits.wait(self.request))
 
     def begin(self) -> None:
-        """Write the intent row; the next thing to happen is the request."""
-        for note in self.candidate.notes:
+        """Set aside what it can cost and write the intent row; then comes the request.
+
+        Raises
+        ------
+        BudgetExceededError
+            When a budget does not admit it.
+        """
+        for note in () if _notes_are_shown.get() else self.candidate.notes:
             _warn(f"{self.request.reference}: {note}", ParameterWarning)
         self._created = now()
-        self._prices = pricing.unit_prices(self.request.provider, self.request.model, self._created)
+        self._prices = pricing.price_list(
+            self.request.provider, self.request.model, self._created, self.request.parameters
+        )
         columns = self._columns("live", "pending")
+        try:
+            self._reserve()
+        except BudgetExceededError as error:
+            self._note_refusal(columns, error)
+            raise
         # Before the row: whatever ends this call finds its attempt.
         self.attempts.append(
             {"model": self.request.reference, "candidate": self._asked, "error": None}
         )
-        self._row = self.ledger.begin(**columns)
+        try:
+            self._row = self._intent(columns)
+        except DiskFullError as error:
+            raise DiskFullError(f"nothing was sent: {error}") from None
         self._first_row = self._first_row or self._row
         self._began = time.perf_counter()
+
+    def _reserve(self) -> None:
+        candidate = self.candidate
+        held = budgets.prepare(candidate.request, self._prices, self.settings, self.run)
+        self._reservation, candidate.sent = held, candidate.request
+        if held is not None and held.max_tokens is not None:
+            parameters = {**candidate.request.parameters, "max_tokens": held.max_tokens}
+            candidate.sent = dataclasses.replace(candidate.request, parameters=parameters)
+
+    def _intent(self, columns: dict[str, Any]) -> str:
+        held = self._reservation
+        if held is None:
+            return self.ledger.begin(**columns)
+        try:
+            return self.ledger.begin(**columns, reserved=held.amount, caps=held.caps)
+        except BaseException as error:
+            held.settle(Decimal(0))
+            if not isinstance(error, OverCapError):
+                raise
+            refusal = budgets.exceeded(error.cap, error.counter, held.amount)
+            self.attempts.pop()
+            self._note_refusal(columns, refusal)
+            raise refusal from None
+
+    def _note_refusal(self, columns: dict[str, Any], error: BudgetExceededError) -> None:
+        try:
+            self.ledger.record(
+                **{**columns, "status": "refused"},
+                cost=Decimal(0),
+                cost_source="unbilled",
+                **_error_columns(error),
+            )
+        except LLMMagicError as failure:
+            _tell(f"the refusal is not in the ledger: {failure}")
 
     def answered(self, response: AttrDict, *, closed: bool = False) -> Completion:
         """Store the answer, then price it and complete the ledger."""
@@ -338,6 +439,8 @@ class Call:
     def _kept(self, response: AttrDict, *, closed: bool) -> Completion:
         latency = self._elapsed_ms()
         assert self._row is not None
+        response["usage"] = tokens.told_or_estimated(self.request, response)
+        self._prices = pricing.applied(self._prices, response["usage"])
         recording = Recording(
             key=self.key,
             ordinal=self.candidate.ordinal,
@@ -385,6 +488,8 @@ class Call:
     def _store(self, recording: Recording) -> None:
         if not self.plan.store or self.shelf is None:
             return
+        if self._cut_by_budget(recording.response):
+            return
         try:
             if recording.closed:
                 found = self.shelf.find(self.key, self.candidate.ordinal, self.notebook)
@@ -399,6 +504,18 @@ class Call:
             # told that it will not replay.
             self.notes.append(f"not recorded: {error}")
             _tell(f"the answer was not recorded: {error}")
+            self._disk_is_full = isinstance(error, DiskFullError)
+
+    def _cut_by_budget(self, response: AttrDict) -> bool:
+        """Whether the answer ended at a limit that only a budget set; it is no whole answer."""
+        limit = self._reservation.max_tokens if self._reservation is not None else None
+        if limit is None or all(one.get("finish_reason") != "length" for one in response.choices):
+            return False
+        self.notes.append(
+            f"cut after {limit:,} tokens, the output limit under a budget; not recorded. Say"
+            " max_tokens=, or %llm config budget_max_tokens=TOKENS"
+        )
+        return True
 
     def _captured(self, shelf: Shelf) -> None:
         """Take what this capture replaces out of the way of its replay."""
@@ -413,6 +530,8 @@ class Call:
 
     def failed(self, error: BaseException, partial: str = "") -> None:
         """Write down a call without an answer. An error answer costs nothing; else nobody knows."""
+        if self._span is not None:
+            self._span.failed(self, error, sent=self._row is not None)
         if self._row is None:
             return
         billed: bool | None = None
@@ -443,11 +562,14 @@ class Call:
     def _settle(self, **columns: Any) -> None:
         row, self._row = self._row, None
         assert row is not None
+        if self._reservation is not None:
+            self._reservation.settle(columns["cost"])
         try:
             self.ledger.finish(row, **columns)
         except LLMMagicError as error:
             # The intent row stands, so the call is not forgotten; the answer must not be lost.
-            _tell(f"the ledger was not completed: {error}")
+            if not (self._disk_is_full and isinstance(error, DiskFullError)):
+                _tell(f"the ledger was not completed: {error}")
 
     # What is the same for all
 
@@ -496,6 +618,7 @@ class Call:
             "call": self._first_row,
             "attempt": len(self.attempts),
             "stream": self.stream,
+            "tag": history.current_tag(),
             "prompt": request.last_text if self.keep_text else None,
         }
 
@@ -507,11 +630,24 @@ class Call:
             "finish_reason": choices[0].get("finish_reason") if choices else None,
             "latency_ms": completion.latency_ms,
             "prices": dict(prices) if prices else None,
-            "price_table": pricing.price_table_version() if live and prices else None,
+            "price_table": pricing.price_table(prices) if live else None,
             "notes": completion.notes,
             "answer": completion.text if self.keep_text else None,
-            **history.token_columns(completion.tokens),
+            **history.usage_columns(completion),
         }
+
+
+_notes_are_shown: ContextVar[bool] = ContextVar("llm_magic_notes_are_shown", default=False)
+
+
+@contextlib.contextmanager
+def notes_shown() -> Iterator[None]:
+    """No warnings of what is not sent: whoever asks shows the notes of the answer."""
+    token = _notes_are_shown.set(True)
+    try:
+        yield
+    finally:
+        _notes_are_shown.reset(token)
 
 
 def _warn(message: str, category: type[Warning] = RuntimeWarning) -> None:

@@ -1,4 +1,4 @@
-"""What a call costs: unit prices from genai-prices, arithmetic on token buckets.
+"""What a call costs: unit prices from genai-prices or the user, arithmetic on token buckets.
 
 Prices are looked up before a call is sent and stored beside its answer, so that a replay is priced
 without the price table, and a wrong table can never lose an answer. Money is ``Decimal``; a price
@@ -15,27 +15,27 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from functools import cache
 from typing import Any
 
-from llm_magic.types import Usage
+from llm_magic import own_prices
+from llm_magic.own_prices import FREE, UnitPrices
+from llm_magic.types import Usage, as_mapping, token_count
 
 __all__ = [
+    "FREE",
     "ListedModel",
     "UnitPrices",
+    "applied",
+    "charged",
     "cost",
     "declare_free",
     "listed",
-    "price_table_version",
+    "price_list",
+    "price_table",
     "reported",
     "unit_prices",
 ]
-
-# Prices in USD as decimal text by genai-prices' names (``input_mtok``: per million tokens), or for
-# a price that depends on the size of the input ``[base, [tokens, price], ...]``.
-UnitPrices = Mapping[str, Any]
-
-# A price of nothing is a price: declared free, not unknown.
-FREE: UnitPrices = {"input_mtok": "0", "output_mtok": "0"}
 
 # Names of our providers that genai-prices calls otherwise.
 _NAMES = {"bedrock": "aws", "gemini": "google", "moonshot": "moonshotai", "xai": "x-ai"}
@@ -49,16 +49,37 @@ _BUCKETS = {
     "cache_read_tokens": ("cache_read_mtok", "input_mtok"),
     "cache_write_tokens": ("cache_write_5m_mtok", "cache_write_mtok", "input_mtok"),
     "cache_write_1h_tokens": ("cache_write_1h_mtok", "cache_write_mtok", "input_mtok"),
-    "input_audio_tokens": ("input_audio_mtok", "input_mtok"),
+    "input_audio_tokens": ("input_audio_mtok",),
 }
+
+# What a call is when nobody says otherwise, in the words of all providers.
+_STANDARD = frozenset(
+    {"", "auto", "default", "global", "not_available", "on_demand", "standard", "standard_only"}
+)
+# Words of requests and usages that prices depend on.
+_CONTEXT = ("service_tier", "speed", "inference_geo", "processing")
+
+# What a provider counts beside our buckets, and the name of its price. Where the list has that
+# price, or none can be (no name), the tokens alone do not say what the call cost.
+_UNCOUNTED = (
+    ("prompt_tokens_details", "image_tokens", "input_image_mtok"),
+    ("prompt_tokens_details", "video_tokens", "input_video_mtok"),
+    ("completion_tokens_details", "image_tokens", "output_image_mtok"),
+    ("completion_tokens_details", "video_tokens", "output_video_mtok"),
+    (None, "citation_tokens", "output_citation_mtok"),
+    (None, "prompt_audio_seconds", "input_audio_hours"),
+    (None, "num_sources_used", None),
+)
 
 _MILLION = Decimal(1_000_000)
 _lock = threading.Lock()
 _snapshot: Any = None
 
 
-def unit_prices(provider: str, model: str, when: datetime) -> UnitPrices | None:
-    """List prices of a model at a time; None when nobody knows them.
+def unit_prices(
+    provider: str, model: str, when: datetime, context: Mapping[str, Any] | None = None
+) -> UnitPrices | None:
+    """Prices of a model at a time; None when nobody knows them.
 
     Parameters
     ----------
@@ -66,12 +87,33 @@ def unit_prices(provider: str, model: str, when: datetime) -> UnitPrices | None:
         The two halves of a model reference.
     when : datetime.datetime
         Time of the call: prices change.
+    context : mapping, optional
+        ``service_tier``, ``speed``, ``inference_geo``, ``processing``: parameters of a request will
+        do, and so will a usage. A kind of service that the list has no price for has none.
 
     Returns
     -------
     dict or None
         USD as decimal text, by the names of genai-prices.
     """
+    return applied(price_list(provider, model, when, context))
+
+
+def price_list(
+    provider: str, model: str, when: datetime, asked: Mapping[str, Any] | None = None
+) -> UnitPrices | None:
+    """As :func:`unit_prices`, with the prices of every kind of service.
+
+    Which one a call was is known when it is answered: :func:`applied` then gives its prices.
+
+    Parameters
+    ----------
+    asked : mapping, optional
+        Parameters of the request, which count where the answer says nothing.
+    """
+    own = own_prices.find(provider, model)
+    if own is not None:
+        return own
     if provider in _free:
         return FREE
     try:
@@ -80,16 +122,65 @@ def unit_prices(provider: str, model: str, when: datetime) -> UnitPrices | None:
         )
     except LookupError:
         return None
-    return _prices(found, when)
+    standard = _prices(found, when)
+    if standard is None:
+        return None
+    words = as_mapping(asked)
+    asked_context = _context({**as_mapping(words.get("extra_body")), **words})
+    return {**standard, "asked": asked_context, "variants": _variants(found, standard, when)}
+
+
+def _variants(
+    model: Any, standard: UnitPrices, when: datetime
+) -> list[tuple[Mapping[str, str], UnitPrices]]:
+    """The kinds of service that have prices of their own at that time."""
+    own: dict[tuple[tuple[str, str], ...], UnitPrices] = {}
+    for variant in model.price_variants or ():
+        if variant.constraint is None or variant.constraint.active(when):
+            context = tuple(variant.when.items())
+            # Of two prices for one thing, the first counts.
+            own[context] = {**_texts(variant.prices), **own.get(context, {})}
+    return [(dict(context), {**standard, **prices}) for context, prices in own.items()]
+
+
+def applied(prices: UnitPrices | None, told: Mapping[str, Any] | None = None) -> UnitPrices | None:
+    """The prices for the kind of service that a call was; None when that has no price.
+
+    Parameters
+    ----------
+    prices : dict or None
+        From :func:`price_list`; prices that are applied already are given back.
+    told : mapping, optional
+        The provider's usage object, whose ``service_tier`` wins over the one that was asked for.
+    """
+    if not prices or "variants" not in prices:
+        return prices
+    context = {**prices["asked"], **_context(as_mapping(told))}
+    special = {name: word for name, word in context.items() if word not in _STANDARD}
+    if not special:
+        return {name: price for name, price in prices.items() if name not in ("asked", "variants")}
+    return next((found for when, found in prices["variants"] if when == special), None)
+
+
+def _context(words: Mapping[str, Any]) -> dict[str, str]:
+    found = {name: words[name] for name in _CONTEXT if words.get(name) is not None}
+    context = {name: str(word).strip().lower() for name, word in found.items()}
+    if context.get("service_tier") == "batch":
+        context |= {"service_tier": "", "processing": "batch"}
+    return context
 
 
 def _prices(model: Any, when: datetime) -> UnitPrices | None:
-    prices = {
+    prices = _texts(model.get_prices(when))
+    return prices if "input_mtok" in prices or "output_mtok" in prices else None
+
+
+def _texts(prices: Any) -> UnitPrices:
+    return {
         name: _price_text(value)
-        for name, value in vars(model.get_prices(when)).items()
+        for name, value in vars(prices).items()
         if value is not None and not name.startswith("_")
     }
-    return prices if "input_mtok" in prices or "output_mtok" in prices else None
 
 
 def _price_text(value: Any) -> Any:
@@ -143,8 +234,16 @@ def listed(provider: str, when: datetime) -> list[ListedModel]:
     ]
 
 
+def price_table(prices: UnitPrices | None) -> str | None:
+    """Where prices come from, for the ledger: name and version of the list, or ``user``."""
+    if not prices or prices == FREE:
+        return None
+    return str(prices["source"]) if "source" in prices else price_table_version()
+
+
+@cache  # reading it takes longer than all else that we do about a call
 def price_table_version() -> str:
-    """Name and version of the price table."""
+    """Name and version of the price list."""
     from importlib.metadata import version
 
     return f"genai-prices {version('genai-prices')}"
@@ -154,8 +253,9 @@ def cost(usage: Usage | None, prices: UnitPrices | None, *, requests: int = 1) -
     """USD for the tokens of one call; None when tokens or prices are unknown.
 
     A price with tiers applies as a whole once the input passes the tier's start, as the vendors
-    that have them bill it. A call that went out as several equal requests, for several choices,
-    tells how many: the tier goes by the input of one.
+    that have them bill it. Audio without a price of its own has none: it is never that of text. A
+    call that went out as several equal requests, for several choices, tells how many: the tier goes
+    by the input of one.
 
     >>> cost(Usage(uncached_input_tokens=1000, output_tokens=500),
     ...      {"input_mtok": "0.25", "output_mtok": "2"})
@@ -163,8 +263,10 @@ def cost(usage: Usage | None, prices: UnitPrices | None, *, requests: int = 1) -
     """
     if usage is None or not prices:
         return None
+    if prices == FREE:
+        return Decimal(0)
     reasoning = usage.reasoning_tokens if "output_reasoning_mtok" in prices else 0
-    audio = usage.output_audio_tokens if "output_audio_mtok" in prices else 0
+    audio = usage.output_audio_tokens
     parts = [(getattr(usage, bucket), names) for bucket, names in _BUCKETS.items()]
     parts += [
         (usage.output_tokens - reasoning - audio, ("output_mtok",)),
@@ -173,17 +275,19 @@ def cost(usage: Usage | None, prices: UnitPrices | None, *, requests: int = 1) -
     ]
     total = Decimal(0)
     for count, names in parts:
+        if not count:
+            continue
         price = next((prices[name] for name in names if name in prices), None)
-        if count and price is None:
+        if price is None:
             return None
-        if count:
-            total += _tier(price, usage.input_tokens // requests) * count / _MILLION
+        total += tier_price(price, usage.input_tokens // requests) * count / _MILLION
     if "requests_kcount" in prices:
         total += Decimal(prices["requests_kcount"]) * requests / 1000
     return total.normalize() if total else Decimal(0)
 
 
-def _tier(price: Any, input_tokens: int) -> Decimal:
+def tier_price(price: Any, input_tokens: int) -> Decimal:
+    """USD per million tokens, for a request with this many input tokens."""
     if isinstance(price, str):
         return Decimal(price)
     base, *tiers = price
@@ -194,22 +298,31 @@ def _tier(price: Any, input_tokens: int) -> Decimal:
 def reported(usage: Mapping[str, Any] | None) -> Decimal | None:
     """USD that the provider itself says the call cost; None when it does not say.
 
-    OpenRouter and Perplexity do. With a key of the user's own, OpenRouter reports its fee and the
-    vendor's bill apart.
+    OpenRouter, Perplexity and xAI do. With a key of the user's own, OpenRouter reports its fee and
+    the vendor's bill apart. xAI counts in ticks, ten billion to the dollar.
+
+    Source: https://docs.x.ai/developers/cost-tracking
 
     >>> reported({"prompt_tokens": 9, "cost": 0.00014})
     Decimal('0.00014')
     >>> reported({"cost": {"input_tokens_cost": 0.1, "total_cost": 0.3}})
     Decimal('0.3')
+    >>> reported({"cost_in_usd_ticks": 37756000})
+    Decimal('0.0037756')
     """
-    told = (usage or {}).get("cost")
-    if isinstance(told, Mapping):
-        told = told.get("total_cost")
-    amount = _amount(told)
-    if amount is None or usage is None or not usage.get("is_byok"):
+    told = as_mapping(usage)
+    cost = told.get("cost")
+    amount = _amount(cost.get("total_cost") if isinstance(cost, Mapping) else cost)
+    if amount is None:
+        ticks = _amount(told.get("cost_in_usd_ticks"), most=_MILLION * _TICKS)
+        return None if ticks is None else ticks / _TICKS
+    if not told.get("is_byok"):
         return amount
-    vendor = _amount((usage.get("cost_details") or {}).get("upstream_inference_cost"))
+    vendor = _amount(as_mapping(told.get("cost_details")).get("upstream_inference_cost"))
     return None if vendor is None else amount + vendor
+
+
+_TICKS = Decimal(10) ** 10
 
 
 def charged(
@@ -231,23 +344,47 @@ def charged(
     cost : decimal.Decimal or None
         USD; None when nobody knows.
     source : str
-        ``provider``, ``list``, ``free`` or ``unknown``.
+        ``provider``, ``user``, ``list``, ``free`` or ``unknown``.
     """
-    own = reported(told or {})
+    own = reported(told)
     if own is not None:
         return own, "provider"
-    requests = (told or {}).get("requests")
-    several = requests if isinstance(requests, int) and requests > 0 else 1
-    amount = cost(usage, prices, requests=several)
-    return amount, "unknown" if amount is None else "free" if prices == FREE else "list"
+    prices = applied(prices, told)
+    if prices == FREE:
+        return Decimal(0), "free"
+    amount = _priced(as_mapping(told), usage, prices)
+    return amount, "unknown" if amount is None else str((prices or {}).get("source", "list"))
 
 
-def _amount(value: Any) -> Decimal | None:
+def _priced(
+    told: Mapping[str, Any], usage: Usage | None, prices: UnitPrices | None
+) -> Decimal | None:
+    # Tokens that we estimated give no amount of money: it would be taken for one that is known.
+    if prices is None or told.get("estimated") or _has_uncounted(told, prices):
+        return None
+    amount = cost(usage, prices, requests=token_count(told.get("requests")) or 1)
+    searches = token_count(as_mapping(told.get("server_tool_use")).get("web_search_requests")) or 0
+    if not searches or amount is None:
+        return amount
+    fee = prices.get("web_searches_kcount")
+    return None if fee is None else amount + tier_price(fee, 0) * searches / 1000
+
+
+def _has_uncounted(told: Mapping[str, Any], prices: UnitPrices) -> bool:
+    return any(
+        (told if place is None else as_mapping(told.get(place))).get(name)
+        for place, name, price in _UNCOUNTED
+        if price is None or price in prices
+    )
+
+
+def _amount(value: Any, most: Decimal = _MILLION) -> Decimal | None:
     if isinstance(value, bool) or not isinstance(value, (int, float, str, Decimal)):
         return None
     try:
         amount = Decimal(str(value))
-    except ArithmeticError:
+    except (ArithmeticError, ValueError):
+        # A ValueError is an integer of more digits than Python writes out.
         return None
     # No call costs a million dollars; a number that large would spoil every sum it is in.
-    return amount if amount.is_finite() and 0 <= amount < _MILLION else None
+    return amount if amount.is_finite() and 0 <= amount < most else None

@@ -17,15 +17,17 @@ number 0.
 from __future__ import annotations
 
 import contextlib
+import heapq
+import itertools
 import json
 import os
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from concurrent.futures import Future
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llm_magic import media, secrets
 from llm_magic.exceptions import ReplayMissError
@@ -33,7 +35,21 @@ from llm_magic.recordings import NOT_IN_KEY, Recording, dump_line
 from llm_magic.shelf import Shelf
 from llm_magic.types import Mode, Request
 
-__all__ = ["PLANS", "Plan", "Run", "begin_run", "current_run", "end_run", "in_flight", "look_up"]
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+__all__ = [
+    "PLANS",
+    "Plan",
+    "Run",
+    "apart",
+    "begin_run",
+    "current_run",
+    "end_run",
+    "in_flight",
+    "look_up",
+    "within",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,22 +88,39 @@ class Run:
         What was told once for this run.
     inner : bool
         It runs inside another one and shares its count.
+    number : int
+        Tells the runs of a process apart; that of the outer run for one inside it.
     """
 
     name: str = ""
     cell: dict[str, str] = field(default_factory=dict)
     notices: list[str] = field(default_factory=list)
     inner: bool = False
+    number: int = field(default_factory=itertools.count(1).__next__)
     _taken: Counter[str] = field(default_factory=Counter)
+    _returned: dict[str, list[int]] = field(default_factory=dict)
     _captured: dict[tuple[str, str], tuple[Shelf, str | None]] = field(default_factory=dict)
     _lock: Any = field(default_factory=threading.Lock)
 
     def next_ordinal(self, key: str) -> int:
         """The number of this call among the identical ones; taken when the call is entered."""
         with self._lock:
+            if returned := self._returned.get(key):
+                return heapq.heappop(returned)
             ordinal = self._taken[key]
             self._taken[key] += 1
             return ordinal
+
+    def upcoming(self, key: str) -> int:
+        """What :meth:`next_ordinal` would give; the count does not go on."""
+        with self._lock:
+            returned = self._returned.get(key)
+            return returned[0] if returned else self._taken[key]
+
+    def give_back(self, key: str, ordinal: int) -> None:
+        """Let the next identical call have this number: it is the same call, tried again."""
+        with self._lock:
+            heapq.heappush(self._returned.setdefault(key, []), ordinal)
 
     @property
     def label(self) -> str:
@@ -150,7 +183,8 @@ def begin_run(name: str = "", *, cell: dict[str, str] | None = None) -> Run:
         if _runs:
             outer = _runs[-1]
             run._taken, run._captured, run._lock = outer._taken, outer._captured, outer._lock
-            run.inner = True
+            run._returned = outer._returned
+            run.inner, run.number = True, outer.number
             run.cell = run.cell or outer.cell
         _runs.append(run)
     return run
@@ -166,8 +200,39 @@ def end_run(run: Run, *, ok: bool) -> None:
         run.finish()
 
 
+# The run of what a thread or task asks apart from the cell that is running.
+_apart: ContextVar[Run | None] = ContextVar("llm_magic_apart", default=None)
+
+
+@contextlib.contextmanager
+def apart(name: str) -> Iterator[Run]:
+    """A run of its own for what this thread or task asks.
+
+    What a person asks beside a cell that is running must not take that cell's numbers. An answer
+    that it captures is one of many that were captured elsewhere, so no longer tail is dropped.
+    """
+    run = Run(name=name)
+    token = _apart.set(run)
+    try:
+        yield run
+    finally:
+        _apart.reset(token)
+
+
+@contextlib.contextmanager
+def within(run: Run | None) -> Iterator[None]:
+    """Let what this thread or task asks belong to a run, which may have ended since."""
+    token = _apart.set(run)
+    try:
+        yield
+    finally:
+        _apart.reset(token)
+
+
 def current_run() -> Run | None:
     """The innermost run, or None outside of any."""
+    if (run := _apart.get()) is not None:
+        return run
     with _runs_lock:
         return _runs[-1] if _runs else None
 
@@ -283,6 +348,8 @@ class InFlight:
         task : asyncio.Task, optional
             The task that will await the answer.
         """
+        from concurrent.futures import Future  # as long to load as a replay takes, which has none
+
         with self._lock:
             found = self._calls.get(place)
             if found is None:

@@ -10,7 +10,19 @@ import json
 import os
 import threading
 
-__all__ = ["Hidden", "hide", "known", "redact", "refresh", "refresh_if_grown", "register"]
+__all__ = [
+    "PLACEHOLDER",
+    "Hidden",
+    "hide",
+    "known",
+    "redact",
+    "refresh",
+    "refresh_if_grown",
+    "register",
+]
+
+# Stands where a key is wanted and none is needed: in REPLAY, for the SDKs of others. No secret.
+PLACEHOLDER = "llm-magic-replay-no-key"
 
 # Shorter values ("none", "ollama", "test") are placeholders and occur in ordinary text.
 _SHORTEST = 16
@@ -25,7 +37,7 @@ def register(name: str, value: str | None) -> None:
     """Remember a key value under the name that will stand in for it."""
     global _known
     value = value.strip() if value else value
-    if value and len(value) >= _SHORTEST and value not in _known:
+    if value and len(value) >= _SHORTEST and value not in _known and value != PLACEHOLDER:
         with _lock:
             # Also as it stands inside JSON text, where quotes and backslashes are escaped.
             found = {**_known, value: name, json.dumps(value)[1:-1]: name}

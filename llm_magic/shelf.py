@@ -15,16 +15,29 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from llm_magic.cassette import ENDING, Cassette, Place, stamp_of, write
+from llm_magic import cassette_index, packed
+from llm_magic.cassette import (
+    ENDING,
+    NOTEBOOK,
+    Cassette,
+    CassetteChangedError,
+    Place,
+    Stamp,
+    stamp_of,
+    write,
+)
 from llm_magic.config import Workspace
-from llm_magic.exceptions import CassetteError, ConfigError, StoreError
+from llm_magic.exceptions import CassetteError, ConfigError, DiskFullError, StoreError
+from llm_magic.formats import counted
 from llm_magic.recordings import Recording, Recordings, Variant, dump_line, row_name
-from llm_magic.storage import Store, prepare_working_folder, writable
+from llm_magic.storage import Store, prepare_working_folder, refuse_folder, writable
 
 __all__ = ["Saved", "Shelf", "Status"]
 
 # Above this a save gives advice: git hosts refuse files of 100 MB, and warn from here on.
 LARGE = 50_000_000
+# How often a file that changes while it is read is looked at anew.
+_PATIENCE = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +57,7 @@ class Saved:
     def __str__(self) -> str:
         changes = {"new": self.added, "replaced": self.replaced, "removed": self.removed}
         told = ", ".join(f"{count} {word}" for word, count in changes.items() if count)
-        line = f"{self.path.name}: {self.total} recordings ({told or 'nothing changed'})"
+        line = f"{self.path.name}: {counted(self.total, 'recording')} ({told or 'nothing changed'})"
         return f"{line}\n{self.advice}" if self.advice else line
 
 
@@ -62,9 +75,10 @@ class Status:
 class _Sync:
     """What we know of a notebook's cassette: its stamp on disk and the generation of its lines."""
 
-    stamp: tuple[int, int, int] | None
+    stamp: Stamp | None
     generation: int
     digest: str
+    path: Path | None = None
     cassette: Cassette | None = None
 
 
@@ -75,16 +89,21 @@ class Shelf:
     ----------
     workspace : Workspace
         The folder. A folder that cannot be written replays all the same.
+    read_only : bool
+        Look up only; nothing is written, and no folder is made.
     """
 
-    def __init__(self, workspace: Workspace) -> None:
+    def __init__(self, workspace: Workspace, *, read_only: bool = False) -> None:
         self.folder = workspace.folder
         self._workspace = workspace
         if not workspace.folder.is_dir():
             raise ConfigError(f"there is no folder {workspace.folder} to work in")
-        if writable(workspace.folder):
-            prepare_working_folder(workspace.working)
-        self.store = Store(workspace.working / "recordings")
+        refuse_folder(workspace.working)
+        if not read_only and writable(workspace.working):
+            # On a full disk what is recorded is replayed; a new answer tells why it is not stored.
+            with contextlib.suppress(DiskFullError):
+                prepare_working_folder(workspace.working)
+        self.store = Store(workspace.working / "recordings", read_only=read_only)
         self.recordings = Recordings(self.store)
         # What this process used, for a notebook whose name is told only later.
         self.used: set[Place] = set()
@@ -92,7 +111,9 @@ class Shelf:
         self._taken_for: str | None = None
         self._told: set[tuple[str, str]] = set()
         self._synced: dict[str, _Sync] = {}
+        self._packed: dict[Path, tuple[Stamp, bool]] = {}
         self._lock = threading.RLock()
+        self._full = False
 
     # Looking up
 
@@ -102,10 +123,22 @@ class Shelf:
         Its own answer comes first, then its cassette's, then one that another notebook of this
         folder recorded (which it then shares). With the notebook unknown, all are looked up.
         """
-        recording = self._find(key, ordinal, notebook)
+        try:
+            recording = self._find(key, ordinal, notebook)
+        except DiskFullError:
+            self._full = True
+            try:
+                recording = self._find(key, ordinal, notebook)
+            finally:
+                self._full = False
         if recording is not None:
             self.used.add((key, ordinal))
         return recording
+
+    @property
+    def _fixed(self) -> bool:
+        """Whether a look-up writes nothing: what is recorded is read on a full disk, too."""
+        return self._full or self.store.read_only
 
     def _find(self, key: str, ordinal: int, notebook: str | None) -> Recording | None:
         variants = self.recordings.variants(key, ordinal)
@@ -132,7 +165,7 @@ class Shelf:
             cassette = self._cassette(other) if other != notebook else None
             if cassette is None or place not in cassette:
                 continue
-            differs = cassette.line(*place) != recording.to_line()
+            differs = self._line(other, *place) != recording.to_line()
             if differs and (notebook, other) not in self._told:
                 self._told.add((notebook, other))
                 warnings.warn(
@@ -151,8 +184,7 @@ class Shelf:
             generation = variant.users[notebook]
             if generation is None or generation == self._sync(notebook).generation:
                 return None if variant.dropped else _read(variant.line)
-        cassette = self._cassette(notebook)
-        line = cassette.line(key, ordinal) if cassette is not None else None
+        line = self._line(notebook, key, ordinal)
         if line is not None:
             self._adopt(key, ordinal, line, notebook)
             return _read(line)
@@ -160,7 +192,7 @@ class Shelf:
         return None
 
     def _adopt(self, key: str, ordinal: int, line: str, notebook: str) -> None:
-        if not self.store.read_only:
+        if not self._fixed:
             generation = self._sync(notebook).generation
             self.recordings.put(key, ordinal, line, notebook, generation)
 
@@ -171,7 +203,7 @@ class Shelf:
             generation = variant.users.get(notebook)
             if generation is not None and sync.stamp is not None and generation != sync.generation:
                 del variant.users[notebook]
-                if not self.store.read_only:
+                if not self._fixed:
                     self.recordings.release(key, ordinal, notebook)
 
     def _find_shared(
@@ -180,7 +212,7 @@ class Shelf:
         for variant in variants:
             if variant.dropped or not variant.users:
                 continue
-            if notebook and not self.store.read_only and notebook not in variant.users:
+            if notebook and not self._fixed and notebook not in variant.users:
                 self.recordings.put(key, ordinal, variant.line, notebook)
             return _read(variant.line)
         return None
@@ -205,12 +237,12 @@ class Shelf:
         """
         places = {at for at in self.recordings.ordinals(key) if at >= ordinal}
         if notebook and (cassette := self._cassette(notebook)) is not None:
-            places |= {at for other, at in cassette if other == key and at >= ordinal}
+            places |= {at for at in cassette.ordinals(key) if at >= ordinal}
         return sum(self.drop(key, at, notebook) for at in sorted(places.difference(keep)))
 
     def drop(self, key: str, ordinal: int, notebook: str | None) -> bool:
         """Drop one answer of the notebook; False when it had none."""
-        if self.store.read_only:
+        if self._fixed:
             return False
         mine = _used_by(notebook or "", self.recordings.variants(key, ordinal))
         cassette = self._cassette(notebook) if notebook else None
@@ -239,8 +271,9 @@ class Shelf:
         """
         changed = []
         with self._lock, self.store.erasing():
-            cassettes = {name: Cassette(self.cassette_path(name)) for name in self.notebooks()}
-            for name, cassette in cassettes.items():
+            cassettes = [(name, at) for name in self.notebooks() for at in self.sources(name)]
+            read = [(name, Cassette(at)) for name, at in cassettes]
+            for name, cassette in read:
                 lines = cassette.lines()
                 kept = {place: line for place, line in lines.items() if place[0] not in keys}
                 if len(kept) < len(lines):
@@ -281,10 +314,40 @@ class Shelf:
         """The cassette file of a notebook."""
         return self._workspace.cassette(notebook)
 
+    def source(self, notebook: str) -> Path:
+        """Where the notebook's recordings are read from: its cassette, or itself if packed."""
+        return next(iter(self.sources(notebook)), self.cassette_path(notebook))
+
+    def sources(self, notebook: str) -> list[Path]:
+        """Where the notebook's recordings are kept for others: its cassette, itself if packed.
+
+        The first one counts: a cassette is what is saved to, and newer than what was packed.
+        """
+        path = self._workspace.notebook_path(notebook)
+        cassette = self.cassette_path(notebook)
+        return [
+            *([cassette] if stamp_of(cassette) is not None else []),
+            *([path] if self._is_packed(path) else []),
+        ]
+
+    def _is_packed(self, path: Path) -> bool:
+        try:
+            stamp = stamp_of(path)
+        except CassetteError:
+            return False
+        if stamp is None:
+            return False
+        known = self._packed.get(path)
+        if known is None or known[0] != stamp:
+            known = self._packed[path] = (stamp, packed.is_packed(path))
+        return known[1]
+
     def notebooks(self) -> list[str]:
-        """Notebooks of this folder that have a cassette."""
-        names = (path.name for path in self.folder.glob(f"*{ENDING}") if path.is_file())
-        return sorted(name.removesuffix(ENDING) for name in names)
+        """Notebooks of this folder that have a cassette, or carry one."""
+        cassettes = (path.name for path in self.folder.glob(f"*{ENDING}") if path.is_file())
+        carriers = filter(self._is_packed, self.folder.glob(f"*{NOTEBOOK}"))
+        names = {name.removesuffix(ENDING) for name in cassettes}
+        return sorted(names | {path.stem for path in carriers})
 
     def unsaved(self, notebook: str) -> dict[Place, str]:
         """Lines that the notebook's cassette does not have yet; empty for a dropped answer."""
@@ -298,7 +361,7 @@ class Shelf:
         """How many recordings are saved, unsaved, and without a notebook."""
         cassette = self._cassette(notebook) if notebook else None
         return Status(
-            path=self.cassette_path(notebook) if notebook else None,
+            path=self.source(notebook) if notebook else None,
             in_cassette=len(cassette) if cassette is not None else 0,
             unsaved=len(self.unsaved(notebook)) if notebook else 0,
             unnamed=len(self.unsaved("")),
@@ -322,7 +385,7 @@ class Shelf:
                 data = write(path, notebook, lines)
                 size = len(data)
                 sync.digest = hashlib.sha256(data).hexdigest()
-                sync.stamp, sync.cassette = stamp_of(path), None
+                sync.stamp, sync.path, sync.cassette = stamp_of(path), path, None
                 self._remember(notebook, sync)
             for (key, ordinal), line in unsaved.items():
                 if line:
@@ -335,7 +398,16 @@ class Shelf:
             added=len(lines.keys() - before.keys()),
             replaced=sum(before[at] != lines[at] for at in lines.keys() & before.keys()),
             removed=len(before.keys() - lines.keys()),
-            advice=_advice(path, size, lines) if size > LARGE else "",
+            advice=_advice(path, size, lines) if size > LARGE else self._packed_advice(notebook),
+        )
+
+    def _packed_advice(self, notebook: str) -> str:
+        path = self._workspace.notebook_path(notebook)
+        if not self._is_packed(path):
+            return ""
+        return (
+            f"{path.name} carries recordings of its own, which are not changed:"
+            f" llm-magic pack {path.name} renews them, llm-magic unpack takes them out"
         )
 
     def contents(self, notebook: str) -> tuple[dict[Place, str], dict[Place, str]]:
@@ -362,18 +434,52 @@ class Shelf:
             self.find(key, ordinal, notebook)
         return len(cassette)
 
+    def cassette(self, notebook: str) -> Cassette | None:
+        """The cassette of a notebook as it is now, or the one it carries; None without one.
+
+        Raises
+        ------
+        CassetteError
+            When it cannot be read.
+        """
+        return self._cassette(notebook)
+
     def _cassette(self, notebook: str) -> Cassette | None:
-        sync = self._sync(notebook)
-        if sync.stamp is None:
-            return None
         with self._lock:
+            sync = self._sync(notebook)
+            if sync.stamp is None or sync.path is None:
+                return None
             if sync.cassette is None:
-                sync.cassette = Cassette(self.cassette_path(notebook))
+                known = cassette_index.find(self.store, sync.path, notebook, sync.stamp)
+                sync.cassette = known or self._read_whole(sync.path, notebook)
             return sync.cassette
+
+    def _read_whole(self, path: Path, notebook: str) -> Cassette:
+        cassette = Cassette(path)
+        if not self._fixed:
+            cassette_index.keep(self.store, notebook, cassette)
+        return cassette
+
+    def _line(self, notebook: str, key: str, ordinal: int) -> str | None:
+        """A line of the notebook's cassette as it is now."""
+        for _ in range(_PATIENCE):
+            cassette = self._cassette(notebook)
+            try:
+                return cassette.line(key, ordinal) if cassette is not None else None
+            except CassetteChangedError:
+                # Saved or pulled a moment ago, or the index is not that of the file.
+                with self._lock:
+                    cassette_index.discard(self.store, notebook)
+                    self._sync(notebook).cassette = None
+        raise CassetteChangedError(self.cassette_path(notebook))
 
     def _sync(self, notebook: str) -> _Sync:
         """What is known of the cassette; notices when the file was changed by somebody else."""
+        path: Path | None = self.cassette_path(notebook)
         stamp = stamp_of(self.cassette_path(notebook))
+        if stamp is None:
+            path = next(iter(self.sources(notebook)), None)
+            stamp = stamp_of(path) if path is not None else None
         known = self._synced.get(notebook)
         if known is not None and known.stamp == stamp:
             return known
@@ -381,23 +487,23 @@ class Shelf:
             if known is None:
                 known = self._recall(notebook)
                 self._synced[notebook] = known
+            known.path = path
             if known.stamp != stamp:
                 self._notice_change(notebook, known, stamp)
             return known
 
-    def _notice_change(
-        self, notebook: str, sync: _Sync, stamp: tuple[int, int, int] | None
-    ) -> None:
+    def _notice_change(self, notebook: str, sync: _Sync, stamp: Stamp | None) -> None:
         if stamp is None:
             # Deleted: what it had stays in the store, and the next save writes it again.
             sync.stamp = sync.cassette = None
             return
         # Another process may have noticed first, or written the file: one generation for all.
-        with contextlib.nullcontext() if self.store.read_only else self.store.transaction():
+        with contextlib.nullcontext() if self._fixed else self.store.transaction():
             self._renew(notebook, sync, stamp)
 
-    def _renew(self, notebook: str, sync: _Sync, stamp: tuple[int, int, int]) -> None:
-        cassette = Cassette(self.cassette_path(notebook))
+    def _renew(self, notebook: str, sync: _Sync, stamp: Stamp) -> None:
+        assert sync.path is not None
+        cassette = self._read_whole(sync.path, notebook)
         stored = self._recall(notebook)
         sync.generation, sync.digest = stored.generation, stored.digest
         sync.stamp, sync.cassette = stamp, cassette
@@ -426,7 +532,7 @@ class Shelf:
         return _Sync(stamp, fields["generation"], fields["digest"])
 
     def _remember(self, notebook: str, sync: _Sync) -> None:
-        if not self.store.read_only:
+        if not self._fixed:
             fields = {"stamp": sync.stamp, "generation": sync.generation, "digest": sync.digest}
             self.store.set(f"cassette:{notebook}", dump_line(fields))
 
@@ -441,13 +547,17 @@ def _merged(saved: Mapping[Place, str], unsaved: Mapping[Place, str]) -> dict[Pl
     return {place: line for place, line in lines.items() if line}
 
 
+def largest(lines: Mapping[Place, str]) -> str:
+    """The three largest recordings, as beginnings of their keys with their sizes in MB."""
+    places = sorted(lines, key=lambda place: -len(lines[place]))[:3]
+    return ", ".join(f"{key[:12]} ({len(lines[key, at]) / 1e6:.1f} MB)" for key, at in places)
+
+
 def _advice(path: Path, size: int, lines: Mapping[Place, str]) -> str:
-    largest = sorted(lines, key=lambda place: -len(lines[place]))[:3]
-    named = ", ".join(f"{key[:12]} ({len(lines[key, at]) / 1e6:.1f} MB)" for key, at in largest)
     return (
         f"{path.name} has {size / 1e6:.0f} MB, and git hosts refuse files above 100 MB. The largest"
-        f" recordings: {named}. %llm cassette prune drops what this notebook no longer uses,"
-        " %llm forget KEY one recording; else make two notebooks of it, or git lfs track"
+        f" recordings: {largest(lines)}. %llm cassette prune drops what this notebook no longer"
+        " uses, %llm forget KEY one recording; else make two notebooks of it, or git lfs track"
         f" '*{ENDING}'"
     )
 

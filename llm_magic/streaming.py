@@ -162,7 +162,7 @@ class CompletionStream(_Stream):
             self._began = True
             one = call.candidate
             try:
-                self._chunks = one.provider.stream(one.request, one.transport)
+                self._chunks = one.provider.stream(one.sent, one.transport)
                 for chunk in self._chunks:
                     self._early.append(chunk)
                     if _has_token(chunk):
@@ -251,7 +251,7 @@ class AsyncCompletionStream(_Stream):
             self._began = True
             one = call.candidate
             try:
-                self._chunks = one.provider.astream(one.request, one.transport)
+                self._chunks = one.provider.astream(one.sent, one.transport)
                 async for chunk in self._chunks:
                     self._early.append(chunk)
                     if _has_token(chunk):

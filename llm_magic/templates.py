@@ -19,7 +19,7 @@ from typing import Any
 
 from llm_magic.exceptions import TemplateError, did_you_mean
 
-__all__ = ["expand"]
+__all__ = ["expand", "expressions"]
 
 _OPENING = "{{"
 _CLOSING = re.compile(r"(?=\}\})")
@@ -53,22 +53,40 @@ def expand(text: str, namespace: Mapping[str, Any]) -> str:
     scope = _scope(namespace)
     parts: list[str] = []
     done = 0
+    for start, end, tree in _placeholders(text):
+        value = _OPENING if tree is None else _value(tree, text[start:end], scope)
+        parts += text[done:start], value
+        done = end
+    parts.append(text[done:])
+    return "".join(parts)
+
+
+def expressions(text: str) -> list[ast.Expression]:
+    r"""The expressions that :func:`expand` would evaluate.
+
+    >>> [ast.unparse(found) for found in expressions(r"{{ a.b }} x^{{2}} \{{ c }} {{ d }}")]
+    ['a.b', 'd']
+    """
+    return [tree for _, _, tree in _placeholders(text) if tree is not None]
+
+
+def _placeholders(text: str) -> Iterator[tuple[int, int, ast.Expression | None]]:
+    """First and last character of what is replaced, and its expression; None for an escape."""
+    done = 0
     opening = text.find(_OPENING)
     while opening >= 0:
         inside = opening + len(_OPENING)
         if opening > done and text[opening - 1] == "\\":
-            parts += text[done : opening - 1], _OPENING
+            yield opening - 1, inside, None
             done = following = inside
         elif (found := _expression(text, inside)) is None:
             following = inside
         else:
             tree, following = found
             if not _is_literal(tree):
-                parts += text[done:opening], _value(tree, text[opening:following], scope)
+                yield opening, following, tree
                 done = following
         opening = text.find(_OPENING, following)
-    parts.append(text[done:])
-    return "".join(parts)
 
 
 def _scope(namespace: Mapping[str, Any]) -> dict[str, Any]:

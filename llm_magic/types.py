@@ -17,7 +17,18 @@ from typing import Any
 
 from llm_magic.exceptions import ModeError, ParameterError, did_you_mean
 
-__all__ = ["AttrDict", "Chunk", "Completion", "Mode", "Request", "Transport", "Usage", "plain"]
+__all__ = [
+    "AttrDict",
+    "Chunk",
+    "Completion",
+    "Mode",
+    "Request",
+    "Transport",
+    "Usage",
+    "as_mapping",
+    "plain",
+    "token_count",
+]
 
 
 class Mode(enum.StrEnum):
@@ -116,7 +127,7 @@ class AttrDict(dict[str, Any]):
     @classmethod
     def from_json(cls, text: str | bytes) -> Any:
         """Parse JSON text; every object in it becomes an AttrDict."""
-        return json.loads(text, object_hook=AttrDict)
+        return _decode(text) if isinstance(text, str) else json.loads(text, object_hook=AttrDict)
 
     def to_dict(self) -> dict[str, Any]:
         """A copy made of plain dicts and lists."""
@@ -125,9 +136,13 @@ class AttrDict(dict[str, Any]):
         return copy
 
 
+# Made once: json.loads() makes a decoder for every text that it reads with a hook.
+_decode = json.JSONDecoder(object_hook=AttrDict).decode
+
+
 def attributes(value: Any) -> Any:
     """The same value with every dict in it turned into an AttrDict."""
-    if isinstance(value, AttrDict):
+    if value is None or isinstance(value, (str, int, float, AttrDict)):
         return value
     if isinstance(value, Mapping):
         return AttrDict({name: attributes(item) for name, item in value.items()})
@@ -191,8 +206,9 @@ class Request:
     cache_seed : int, str or None
         Keeps otherwise equal requests apart.
     api : str
-        Kind of API: ``chat``; ``completion``, where every message is a prompt of its own; or
-        ``embedding``, where every message is a text to embed.
+        Kind of API: ``chat``; ``completion``, where every message is a prompt of its own;
+        ``embedding``, where every message is a text to embed; or ``http``, what another library
+        sent (:mod:`llm_magic.attachment`).
     """
 
     provider: str
@@ -299,7 +315,7 @@ class Usage:
 
     @classmethod
     def from_openai(cls, usage: Mapping[str, Any] | None) -> Usage | None:
-        """Sort OpenAI's usage object into buckets; None when there is none.
+        """Sort OpenAI's usage object into buckets; None when there is none that makes sense.
 
         ``prompt_tokens`` counts cached and audio tokens too, so they are taken out of it. The
         Anthropic adapter writes its cache writes into ``prompt_tokens_details`` as
@@ -307,35 +323,59 @@ class Usage:
 
         Source: https://platform.openai.com/docs/api-reference/chat/object
         """
-        if not isinstance(usage, Mapping) or not isinstance(usage.get("prompt_tokens"), int):
+        told = as_mapping(usage)
+        prompt = token_count(told.get("prompt_tokens"))
+        output = None if prompt is None else _output_tokens(told, prompt)
+        if prompt is None or output is None:
             return None
-        inside = _mapping(usage.get("prompt_tokens_details"))
-        outside = _mapping(usage.get("completion_tokens_details"))
-        prompt = _tokens(usage["prompt_tokens"])
+        inside = as_mapping(told.get("prompt_tokens_details"))
+        outside = as_mapping(told.get("completion_tokens_details"))
 
         # A server that reports more parts than the whole is wrong about the parts.
         left = prompt
         parts = {}
         for bucket, name in _PROMPT_PARTS.items():
-            parts[bucket] = min(_tokens(inside.get(name)), left)
+            parts[bucket] = min(token_count(inside.get(name)) or 0, left)
             left -= parts[bucket]
-        output = _tokens(usage.get("completion_tokens"))
-        reasoning = min(_tokens(outside.get("reasoning_tokens")), output)
+        reasoning = min(token_count(outside.get("reasoning_tokens")) or 0, output)
+        audio = min(token_count(outside.get("audio_tokens")) or 0, output - reasoning)
         return cls(
             uncached_input_tokens=left,
             **parts,
             output_tokens=output,
             reasoning_tokens=reasoning,
-            output_audio_tokens=min(_tokens(outside.get("audio_tokens")), output - reasoning),
+            output_audio_tokens=audio,
         )
 
 
-def _tokens(count: Any) -> int:
-    # What a server reports comes after the answer was paid for: odd counts must not raise.
-    return count if isinstance(count, int) and count > 0 else 0
+def _output_tokens(usage: Mapping[str, Any], prompt: int) -> int | None:
+    """Tokens of the answer; embeddings have none, and do not say so."""
+    if usage.get("completion_tokens") is not None:
+        return token_count(usage["completion_tokens"])
+    return max(0, (token_count(usage.get("total_tokens")) or 0) - prompt)
 
 
-def _mapping(value: Any) -> Mapping[str, Any]:
+# Beyond this a number is no count of anything, and SQLite could not keep a sum of a few.
+_MOST_TOKENS = 2**53
+
+
+def token_count(value: Any) -> int | None:
+    """The count that a server reports; None for what is none.
+
+    It comes after the answer was paid for, so nothing odd in it may raise.
+
+    >>> token_count(12), token_count(12.0), token_count(True), token_count(-1), token_count("12")
+    (12, 12, None, None, None)
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    if not 0 <= value < _MOST_TOKENS or value != int(value):
+        return None
+    return int(value)
+
+
+def as_mapping(value: Any) -> Mapping[str, Any]:
+    """The mapping, or an empty one for anything else that a server sends in its place."""
     return value if isinstance(value, Mapping) else {}
 
 
@@ -366,9 +406,12 @@ class Completion(AttrDict):
     saved : decimal.Decimal or None
         USD that a replay would have cost live, at the prices when it was recorded.
     cost_source : str
-        ``list``, ``provider``, ``free``, ``unknown``.
+        ``list``, ``user``, ``provider``, ``free``, ``unknown``.
     tokens : Usage or None
         Token buckets.
+    usage_source : str or None
+        Who counted the tokens: ``provider``; ``estimated``, by us, for a provider that did not
+        tell (see :mod:`llm_magic.tokens`); None when nobody did.
     source : str
         ``live`` or ``replay``.
     recorded : datetime.datetime or None
@@ -435,6 +478,14 @@ class Completion(AttrDict):
             object.__setattr__(self, name, value)
         else:
             super().__setattr__(name, value)
+
+    @property
+    def usage_source(self) -> str | None:
+        """Who counted the tokens: ``provider``, ``estimated``, or None when nobody did."""
+        usage = as_mapping(self.get("usage"))
+        if Usage.from_openai(usage) is None:
+            return None
+        return "estimated" if usage.get("estimated") else "provider"
 
     @property
     def texts(self) -> list[str]:

@@ -336,6 +336,61 @@ def test_history_of_a_folder_without_calls(llm_magic, tmp_path):
     assert not (tmp_path / ".llm_magic").exists()
 
 
+@pytest.fixture
+def calls():
+    common = {"started": now(), "source": "live", "status": "ok", "provider": "openai"}
+    history.default().record(**common, model="gpt", cost="0.25", tag="a")
+    history.default().record(**common, model="own", cost=None)
+
+
+def test_history_shows_the_calls_that_a_filter_picks(llm_magic, calls):
+    code, out, _ = llm_magic("history", "--model", "openai/g*", "--since", "1h")
+
+    assert (code, "openai/gpt" in out, "openai/own" in out) == (0, True, False)
+    assert out.splitlines()[-1].startswith("1 calls · spent $0.25")
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl"])
+def test_the_history_is_exported_in_the_format_of_the_ending(ending, llm_magic, calls, tmp_path):
+    code, out, _ = llm_magic("history", "--export", tmp_path / f"a.{ending}", "--tag", "a")
+
+    assert (code, out) == (0, f"{tmp_path}/a.{ending}: 1 call\n")
+    assert "0.25" in (tmp_path / f"a.{ending}").read_text()
+
+
+def test_an_export_to_another_format_is_one_line(llm_magic, calls):
+    code, _, err = llm_magic("history", "--export", "a.xlsx")
+
+    assert code == 1
+    assert err == "llm-magic: a.xlsx: its ending says the format; use one of: csv, jsonl, parquet\n"
+
+
+def test_costs_are_a_table_and_a_chart_in_characters(llm_magic, calls):
+    code, out, _ = llm_magic("cost", "--by", "model")
+
+    assert code == 0
+    assert [line.split()[0] for line in out.splitlines()[:4]] == [
+        *("model", "openai/gpt", "openai/own", "all")
+    ]
+    assert "█\nspent per hour" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--model", "gtp"], "no call has model 'gtp'; did you mean gpt?"),
+        (["--since", "soon"], "'soon' is no time"),
+        (["nowhere"], "has no ledger"),
+    ],
+)
+def test_costs_that_cannot_be_told_are_one_line(arguments, told, llm_magic, calls):
+    code, out, err = llm_magic("cost", *arguments)
+
+    assert (code, out) == (1, "")
+    assert told in err
+    assert err.count("\n") == 1
+
+
 @pytest.mark.parametrize("number", [1, 300])
 def test_a_reader_that_has_seen_enough_is_no_error(number, monkeypatch):
     monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
@@ -360,14 +415,14 @@ def test_export_writes_and_import_reads(llm_magic, server, write, tmp_path):
     assert llm_magic("run", path)[0] == 0
 
     code, out, _ = llm_magic("cassette", "export", path)
-    assert (code, out) == (0, "a.cassette.jsonl: 1 recordings (1 new)\n")
+    assert (code, out) == (0, "a.cassette.jsonl: 1 recording (1 new)\n")
     assert "nothing changed" in llm_magic("cassette", "export", path)[1]
 
     there = tmp_path / "there"
     there.mkdir()
     (there / "a.cassette.jsonl").write_bytes(path.with_name("a.cassette.jsonl").read_bytes())
     code, out, _ = llm_magic("cassette", "import", there / "a.ipynb")
-    assert (code, out) == (0, "a.cassette.jsonl: 1 recordings are in the store\n")
+    assert (code, out) == (0, "a.cassette.jsonl: 1 recording in the store\n")
     (there / "a.cassette.jsonl").unlink()
     assert Client(there, mode="REPLAY").complete("Why?", model="openai/gpt-5-mini").text
 
@@ -380,8 +435,8 @@ def test_export_adds_what_was_recorded_without_a_name_when_it_is_told_to(llm_mag
     client.close()
 
     assert llm_magic("cassette", "export", path)[1] == (
-        "a.cassette.jsonl: 1 recordings (1 new)\n"
-        "1 recordings were made without a notebook's name; add them with --unnamed\n"
+        "a.cassette.jsonl: 1 recording (1 new)\n"
+        "1 recording made without a notebook's name; add with --unnamed\n"
     )
     assert llm_magic("cassette", "export", path, "--unnamed")[1] == (
         "a.cassette.jsonl: 2 recordings (1 new)\n"
@@ -457,7 +512,7 @@ def test_a_terminal_shows_each_answer_once():
     assert out.count("hello there?") == 1
     assert out.count("> What is\n> a brick?\n\necho/echo · 4 + ") == 1
     assert out.count("What is") == 1
-    assert out.count("did you mean --mode or --model?") == 1
+    assert out.count("did you mean --mode or --model") == 1
     assert "mode: FALLBACK (default)" in out
     assert "Traceback" not in out
     assert "\x1b" not in out
@@ -506,7 +561,7 @@ def test_recordings_are_listed_shown_and_compared(llm_magic, recorded):
     assert out.endswith("3 recordings\n")
     assert "--- user\nWhy?" in shown[1]
     assert "new  " in changes[1]
-    assert changes[1].endswith("export would change 1 recordings of a.cassette.jsonl\n")
+    assert changes[1].endswith("export would change 1 recording of a.cassette.jsonl\n")
 
 
 def test_forgetting_in_a_shell_shows_first(llm_magic, recorded):
@@ -516,7 +571,7 @@ def test_forgetting_in_a_shell_shows_first(llm_magic, recorded):
 
     assert "nothing is removed yet" in shown[1]
     assert before.endswith("3 recordings\n")
-    assert (done[0], "removed: 1 recordings" in done[1]) == (0, True)
+    assert (done[0], "removed: 1 recording (a.cassette.jsonl)" in done[1]) == (0, True)
     assert llm_magic("cassette", "list", recorded)[1].endswith("2 recordings\n")
     assert b"Why?" not in recorded.with_name("a.cassette.jsonl").read_bytes()
 

@@ -243,8 +243,9 @@ def test_a_read_only_answer_is_given_though_it_cannot_be_recorded(
     client: Client, server: FakeServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(client.shelf.store, "_cache", None)
+    monkeypatch.setattr(client.shelf.store, "read_only", True)
 
-    with pytest.warns(RuntimeWarning, match="not recorded: .* read-only"):
+    with pytest.warns(RuntimeWarning, match=r"not recorded: .* read-only"):
         completion = client.complete("Why?", model=REMOTE[0])
 
     assert completion.text == "You said: Why?"

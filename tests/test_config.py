@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +37,56 @@ VALUES: dict[str, dict[str, tuple[Any, Any]]] = {
         "environment": ("3", 3.0),
         "pyproject": (4.5, 4.5),
     },
+    **{
+        name: {
+            "argument": ("$0.50", Decimal("0.50")),
+            "session": (2, Decimal(2)),
+            "environment": ("0.1", Decimal("0.1")),
+            "pyproject": (4.5, Decimal("4.5")),
+        }
+        for name in OPTIONS
+        if name == "budget" or name.startswith("budget_per_")
+    },
+    **{
+        name: {
+            "argument": (1, 1),
+            "session": ("2", 2),
+            "environment": ("3", 3),
+            "pyproject": (4, 4),
+        }
+        for name in ("budget_max_tokens", "budget_max_input_tokens")
+    },
     "history_text": {
         "argument": (False, False),
         "session": ("on", True),
         "environment": ("no", False),
+        "pyproject": (True, True),
+    },
+    **{
+        name: {
+            "argument": (1, 1),
+            "session": ("2", 2),
+            "environment": ("3", 3),
+            "pyproject": (4, 4),
+        }
+        for name in ("confirm_above", "max_tokens", "temperature")
+    },
+    "format": {
+        "argument": ("text", "text"),
+        "session": ("code", "code"),
+        "environment": ("none", "none"),
+        "pyproject": ("json", "json"),
+    },
+    "system": {
+        "argument": ("a", "a"),
+        "session": ("b", "b"),
+        "environment": (" c ", "c"),
+        "pyproject": ("d", "d"),
+    },
+    "telemetry": {
+        "argument": (True, True),
+        "session": ("off", False),
+        "environment": ("yes", True),
         "pyproject": (True, True),
     },
 }
@@ -265,3 +312,35 @@ def test_changing_the_directory_moves_nothing(tmp_path: Path) -> None:
 
 def test_a_label_is_always_a_file_name() -> None:
     assert config._label("a\\b/c\0d") == "a_b_c_d"
+
+
+def test_working_files_can_be_kept_elsewhere_a_folder_each(tmp_path: Path) -> None:
+    environ = {"LLM_MAGIC_WORKING": str(tmp_path / "elsewhere")}
+
+    one, other = (Settings(tmp_path / name, environ=environ).workspace for name in "ab")
+
+    assert one.working.parent == other.working.parent == tmp_path / "elsewhere"
+    assert one.working != other.working
+    assert one.cassette("n") == tmp_path / "a" / "n.cassette.jsonl"
+
+
+@pytest.mark.parametrize(
+    ("asked", "project", "overruled"),
+    [
+        ("CAPTURE", "", {(Mode.CAPTURE, "argument")}),
+        ("FALLBACK", "", set()),
+        (None, "", set()),
+        (None, "mode = 'DISABLED'", {(Mode.DISABLED, "pyproject.toml")}),
+        ("REPLAY", "mode = 'DISABLED'", set()),
+    ],
+)
+def test_modes_that_an_imposed_replay_overrules_are_remembered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: str, project: str, overruled: set[Any]
+) -> None:
+    monkeypatch.setattr(config, "overruled", set())
+    (tmp_path / "pyproject.toml").write_text(f"[tool.llm_magic]\n{project}\n")
+    settings = Settings(tmp_path, environ={"LLM_MAGIC_MODE": "REPLAY"})
+
+    assert settings.get("mode", asked) is Mode.REPLAY
+
+    assert {(mode, Path(origin).name) for mode, origin in config.overruled} == overruled

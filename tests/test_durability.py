@@ -6,21 +6,24 @@ Real processes and real files; nothing waits for a clock.
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
+from llm_magic import care
 from llm_magic.cassette import Cassette
 from llm_magic.client import Client
 from llm_magic.config import Workspace
-from llm_magic.history import History, Totals
+from llm_magic.history import History, Totals, day_scope, session
 from llm_magic.shelf import Shelf
 from llm_magic.testing import FakeServer
 
@@ -82,7 +85,7 @@ printing = threading.Lock()
 
 def work(name):
     for turn in itertools.count():
-        answer = client.complete(f"{name} {turn}?")
+        answer = client.complete(f"{sys.argv[2:]} {name} {turn}?")
         with printing:
             print(answer.key, flush=True)
 
@@ -121,6 +124,71 @@ def test_a_killed_process_leaves_no_pending_row_and_each_answer_once() -> None:
         assert again.totals() == first
 
     assert statuses <= {"ok", "unknown"}
+
+
+def test_killed_at_twenty_random_moments_no_acknowledged_answer_is_lost() -> None:
+    moments = random.Random(4)
+    acknowledged: list[str] = []
+
+    for turn in range(20):
+        process = start(BURST, str(moments.randint(1, 8)), str(turn))
+        acknowledged += killed(process, moments.randint(1, 120))
+
+    with shelf() as opened:
+        missing = [key for key in acknowledged if opened.find(key, 0, None) is None]
+    with ledger() as rows:
+        statuses = {row["key"]: row["status"] for row in rows.rows()}
+    assert missing == []
+    assert {statuses[key] for key in acknowledged} == {"ok"}
+    assert set(statuses.values()) <= {"ok", "unknown"}
+    assert care.check(Workspace(Path.cwd())).problems == []
+
+
+CROWD = """
+import sys, threading
+from llm_magic.client import Client
+
+client = Client(".", model="echo/echo", mode="CAPTURE")
+keys = []
+print(flush=True)
+sys.stdin.readline()
+
+def work(thread):
+    for turn in range(313):
+        keys.append(client.complete(f"{sys.argv[1]} {thread} {turn}?").key)
+
+threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+client.close()
+print("\\n".join(keys))
+"""
+
+
+def test_four_processes_with_eight_threads_record_ten_thousand_answers() -> None:
+    processes = [start(CROWD, str(number)) for number in range(4)]
+    for process in processes:
+        assert process.stdout is not None
+        process.stdout.readline()
+
+    # They have all come so far: now they go at once.
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
+    ended = [process.communicate(timeout=120) for process in processes]
+
+    assert [errors for _, errors in ended] == [""] * 4
+    keys = {key for printed, _ in ended for key in printed.split()}
+    assert len(keys) == 4 * 8 * 313
+    with shelf() as opened:
+        assert {key for key, _, _ in opened.recordings.all()} == keys
+    with ledger() as rows:
+        totals = rows.totals()
+    assert (totals.calls, totals.live, totals.failed) == (len(keys), len(keys), 0)
+    assert care.check(Workspace(Path.cwd())).problems == []
 
 
 SAVING = """
@@ -205,6 +273,54 @@ def test_an_answer_that_was_not_stored_is_unknown(server: FakeServer) -> None:
         assert rows.totals() == Totals(calls=1, live=1, failed=1, unknown=1)
     with shelf() as opened:
         assert list(opened.recordings.all()) == []
+
+
+@pytest.mark.parametrize(
+    ("moment", "cost"),
+    [
+        # After the answer came, and before it was anywhere: nobody knows what it cost.
+        ("shelf.Shelf.put", None),
+        # After it was recorded, and before its row was completed: what it cost is known.
+        ("history.History.finish", "0.00045"),
+    ],
+)
+def test_what_a_killed_process_had_set_aside_is_counted_once(
+    moment: str, cost: str | None, server: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.reply("Because.", usage=(1000, 500))
+    monkeypatch.setenv("LLM_MAGIC_BUDGET_PER_DAY", "1")
+    monkeypatch.setenv("LLM_MAGIC_SESSION", "of-the-dead")
+    ended_by_itself(start(KILLED_AT.format(where=moment, model=PRICED)))
+
+    for _ in range(3):
+        with ledger() as one, ledger() as two:
+            (row,) = one.rows()
+            held = one.counters(["session:of-the-dead"])["session:of-the-dead"]
+            assert one.totals() == two.totals()
+        assert held.reserved == 0
+        assert row["cost"] == cost
+        assert held.settled == Decimal(cost or row["reserved"])
+
+
+def test_a_cloned_cassette_adds_nothing_to_what_is_spent(server: FakeServer) -> None:
+    """Neither opening it nor replaying it, in a folder that never made a live call."""
+    Path("there").mkdir()
+    colleague = Client("there", model=PRICED)
+    server.reply("Because.", usage=(1000, 500))
+    colleague.complete("Why?")
+    colleague.shelf.adopt("analysis")
+    colleague.shelf.save("analysis")
+    colleague.close()
+    shutil.copy("there/analysis.cassette.jsonl", PATH)
+
+    client = Client(".", model=PRICED)
+    assert client.complete("Why?", mode="REPLAY").source == "replay"
+
+    totals = client.history.totals()
+    scopes = f"session:{session()}", day_scope(datetime.now(UTC))
+    assert (totals.spent, totals.saved, totals.live) == (0, Decimal("0.00045"), 0)
+    assert {held.settled for held in client.history.counters(scopes).values()} == {Decimal(0)}
+    client.close()
 
 
 def test_what_came_with_a_cassette_is_never_spent(server: FakeServer) -> None:

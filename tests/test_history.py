@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from llm_magic.client import Client
 from llm_magic.config import Workspace
 from llm_magic.exceptions import ProviderError, ReplayMissError, StoreError
 from llm_magic.history import COLUMNS, SCHEMA, History, Totals
+from llm_magic.recordings import now
 from llm_magic.replay import run
 from llm_magic.testing import FakeServer
 
@@ -252,7 +254,6 @@ def test_without_usage_the_cost_is_unknown(client: Client, server: FakeServer) -
     server.reply("Because.", usage=None)
 
     assert client.complete("Why?").cost is None
-    assert row(client)["input_tokens"] is None
     assert client.history.totals().unknown == 1
 
 
@@ -345,6 +346,9 @@ def test_the_newest_rows_are_asked_for_and_come_oldest_first(ledger: History) ->
 
     assert [each["model"] for each in ledger.rows(limit=2)] == ["3", "4"]
     assert ledger.rows(limit=0) == []
+    second = ledger.rows()[1]["id"]
+    assert [each["model"] for each in ledger.rows(after=second)] == ["2", "3", "4"]
+    assert [each["model"] for each in ledger.rows(after=second, model="3")] == ["3"]
 
 
 def test_an_unknown_column_is_a_mistake_of_ours(ledger: History) -> None:
@@ -584,14 +588,73 @@ def test_the_package_reads_the_ledger_of_the_folder(server: FakeServer) -> None:
     assert len(llm_magic.history.to_pandas()) == 1
 
 
-def test_the_columns_of_version_1_are_fixed() -> None:
+OF_VERSION_1 = (
+    "id session started status source mode api provider model response_model endpoint notebook"
+    " cell_id cell_line run key ordinal call attempt stream latency_ms first_token_ms"
+    " input_tokens uncached_input_tokens cache_read_tokens cache_write_tokens"
+    " cache_write_1h_tokens input_audio_tokens output_tokens reasoning_tokens"
+    " output_audio_tokens cost saved cost_source prices price_table finish_reason error"
+    " error_message notes prompt answer pid process_started"
+)
+
+
+def test_the_columns_of_each_version_are_fixed() -> None:
     """A ledger in the field has these; another column is a new version and a migration to it."""
-    assert history.SCHEMA == 1
+    assert history.SCHEMA == 3
     assert " ".join(history.COLUMNS) == (
-        "id session started status source mode api provider model response_model endpoint notebook"
-        " cell_id cell_line run key ordinal call attempt stream latency_ms first_token_ms"
-        " input_tokens uncached_input_tokens cache_read_tokens cache_write_tokens"
-        " cache_write_1h_tokens input_audio_tokens output_tokens reasoning_tokens"
-        " output_audio_tokens cost saved cost_source prices price_table finish_reason error"
-        " error_message notes prompt answer pid process_started"
+        f"{OF_VERSION_1} reserved usage_source service_tier tool_calls tag"
     )
+
+
+def old_ledger(version: int) -> None:
+    """Made by the statements of that version: numbers are whole or real, all else is text."""
+    kinds = dict.fromkeys(OF_VERSION_1.split(), "TEXT") | {"id": "TEXT PRIMARY KEY"}
+    whole = [name for name in kinds if name.endswith("_tokens") or name in _WHOLE]
+    kinds |= dict.fromkeys(whole, "INTEGER")
+    kinds |= dict.fromkeys(("latency_ms", "first_token_ms", "process_started"), "REAL")
+    DATABASE.parent.mkdir()
+    old = sqlite3.connect(DATABASE)
+    old.execute(f"CREATE TABLE calls ({', '.join(map(' '.join, kinds.items()))})")
+    old.execute("CREATE INDEX calls_by_session ON calls (session)")
+    old.execute("CREATE INDEX calls_pending ON calls (pid) WHERE status = 'pending'")
+    if version > 1:
+        for column in OF_VERSION_2:
+            old.execute(f"ALTER TABLE calls ADD COLUMN {column}")
+        old.execute(
+            "CREATE TABLE spend (scope TEXT PRIMARY KEY, settled INTEGER NOT NULL,"
+            " reserved INTEGER NOT NULL) WITHOUT ROWID"
+        )
+        for scope in ("session:s", f"day:{NOON.astimezone().date()}"):
+            old.execute("INSERT INTO spend VALUES (?, 250000123000, 0)", (scope,))
+    for number, cost in enumerate(["0.25", "0.000000123", None]):
+        old.execute(
+            "INSERT INTO calls (id, session, started, status, source, cost) VALUES (?,?,?,?,?,?)",
+            (f"id{number}", "s", "2026-11-20T12:00:00.000+00:00", "ok", "live", cost),
+        )
+    old.execute(f"PRAGMA user_version = {version}")
+    old.commit()
+    old.close()
+
+
+NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
+OF_VERSION_2 = (
+    *("reserved TEXT", "usage_source TEXT", "service_tier TEXT", "tool_calls INTEGER"),
+    "tag TEXT",
+)
+_WHOLE = ("ordinal", "attempt", "stream", "pid")
+
+
+@pytest.mark.parametrize("version", range(1, SCHEMA))
+def test_an_older_ledger_is_brought_up_with_its_rows_and_what_they_spent(
+    version: int, open_ledger: Callable[[], History]
+) -> None:
+    old_ledger(version)
+
+    ledger = open_ledger()
+
+    assert [row["id"] for row in ledger.rows()] == ["id0", "id1", "id2"]
+    counted = ledger.counters(["session:s", history.day_scope(NOON)])
+    assert {counter.settled for counter in counted.values()} == {Decimal("0.250000123")}
+    ledger.record(started=now(), status="ok", source="live", tag="new")
+    assert list(ledger.to_pandas()["tag"].dropna()) == ["new"]
+    assert ledger.delete(before=NOON.replace(hour=13)).calls == 3

@@ -65,3 +65,14 @@ def test_the_command_line_loads_nothing_heavy(run_python):
     )
 
     assert done.stdout == "[]\n", done.stderr
+
+
+def test_load_ext_loads_only_what_a_first_cell_needs(run_python):
+    later = ["doctor", "importers", "notebook.commands", "schemas", "tools"]
+    done = run_python(
+        SHELL
+        + "shell.run_cell('%load_ext llm_magic').raise_error()\n"
+        + f"print([name for name in {later} if 'llm_magic.' + name in sys.modules])\n"
+    )
+
+    assert done.stdout == "[]\n", done.stderr

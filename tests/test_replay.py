@@ -593,3 +593,35 @@ def test_a_miss_says_what_was_asked_and_what_to_do(client: Client, server: FakeS
     assert "nothing was sent" in message
     assert "--mode CAPTURE" in message
     assert len(message) < 350 + len(str(client.shelf.folder))
+
+
+def test_a_number_that_was_given_back_is_the_next_one_that_is_taken() -> None:
+    run = replay.Run()
+    taken = [run.next_ordinal("k") for _ in range(3)]
+
+    run.give_back("k", taken[2])
+    run.give_back("k", taken[1])
+
+    assert [run.next_ordinal("k") for _ in range(3)] == [1, 2, 3]
+    assert run.next_ordinal("other") == 0
+
+
+def test_what_is_asked_apart_takes_no_number_of_the_run_around_it() -> None:
+    with replay.run("cell") as outer:
+        with replay.apart("panel") as own:
+            assert replay.current_run() is own
+            own.next_ordinal("k")
+
+        assert replay.current_run() is outer
+        assert outer.next_ordinal("k") == 0
+
+
+def test_only_the_thread_that_asks_apart_is_apart() -> None:
+    seen: list[replay.Run | None] = []
+
+    with replay.run("cell") as outer, replay.apart("panel"):
+        thread = threading.Thread(target=lambda: seen.append(replay.current_run()))
+        thread.start()
+        thread.join()
+
+    assert seen == [outer]

@@ -77,6 +77,7 @@ def test_a_paid_answer_is_not_lost_where_warnings_are_errors(
     client: Client, server: FakeServer, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     monkeypatch.setattr(client.shelf.store, "_cache", None)
+    monkeypatch.setattr(client.shelf.store, "read_only", True)
 
     with warnings.catch_warnings():
         warnings.simplefilter("error")

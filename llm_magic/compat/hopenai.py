@@ -32,15 +32,13 @@ import time
 import warnings
 from collections import ChainMap
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from decimal import Decimal
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from llm_magic import client, config, importers, pricing, routing
+from llm_magic import client, config, importers, pricing, routing, sessions
 from llm_magic.cassette import ENDING, Cassette
-from llm_magic.config import Settings
+from llm_magic.config import Settings, Workspace
 from llm_magic.exceptions import (
     LLMMagicError,
     ParameterError,
@@ -51,6 +49,7 @@ from llm_magic.formats import count, usd
 from llm_magic.history import History
 from llm_magic.recordings import key_of, now
 from llm_magic.replay import PLANS
+from llm_magic.sessions import CallLog
 from llm_magic.types import Completion, Mode, Usage
 
 if TYPE_CHECKING:
@@ -128,7 +127,8 @@ def get_completion(
         cache.note("hits" if completion.source == "replay" else "misses")
         if PLANS[asking, False].store:
             cache.save(completion.source == "live")
-    _add_cost(completion)
+    if completion.cost is None:
+        _warn_of_price(completion.reference)
     if print_cost:
         replayed = completion.source == "replay"
         aside = f" (replayed, saved {usd(completion.saved)})" if replayed else ""
@@ -189,9 +189,8 @@ class _Cache(client.Client):
         self._taken_in: tuple[int, int] | None = None
         self._unsaved = False
 
-    @property
-    def history(self) -> History:
-        """The ledger of the folder that this process works in: one meter for all calls."""
+    def _ledger_at(self, workspace: Workspace) -> History:
+        # That of the folder that this process works in: one meter for all calls.
         return client.default().history
 
     def note(self, what: str) -> None:
@@ -336,47 +335,32 @@ class _CompletionCache:
 # What it costs
 
 
-@dataclass
-class _Meter:
-    """What the calls cost since somebody began to count; None when nobody does."""
-
-    total: Decimal | None = None
-    unknown: set[str] = field(default_factory=set)
-    lock: Any = field(default_factory=threading.Lock)
-
-
-_meter = _Meter()
+_log: CallLog | None = None
+_unpriced: set[str] = set()
+_unpriced_lock = threading.Lock()
 
 
 def start_logging_costs() -> None:
     """Count what calls cost from now on, beginning at 0."""
-    with _meter.lock:
-        _meter.total = Decimal(0)
+    global _log
+    _log = sessions.start()
 
 
 def end_logging_costs() -> None:
     """Count no more."""
-    with _meter.lock:
-        _meter.total = None
+    global _log
+    _log = None
 
 
 def get_current_cost() -> float | None:
     """USD since :func:`start_logging_costs`; None when nobody counts. A replay adds nothing.
 
-    What calls of unknown price cost is not in it; ``llm_magic.history.totals().unknown`` counts
-    them.
+    It is what the ledger says of all calls of this process's session that began since, by whichever
+    function. What calls of unknown price cost is not in it;
+    ``llm_magic.history.totals().unknown`` counts them.
     """
-    total = _meter.total
-    return None if total is None else float(total)
-
-
-def _add_cost(completion: Completion) -> None:
-    if completion.cost is None:
-        _warn_of_price(completion.reference)
-        return
-    with _meter.lock:
-        if _meter.total is not None:
-            _meter.total += completion.cost
+    log = _log
+    return None if log is None else float(log.spent)
 
 
 def _calculate_cost(
@@ -402,7 +386,7 @@ def _calculate_cost(
     except LLMMagicError:
         prices = None
     else:
-        prices = pricing.unit_prices(provider, name, now())
+        prices = pricing.price_list(provider, name, now())
     told = response.get("usage")
     cost, _ = pricing.charged(told, Usage.from_openai(told), prices)
     if cost is None:
@@ -411,10 +395,10 @@ def _calculate_cost(
 
 
 def _warn_of_price(model: str) -> None:
-    with _meter.lock:
-        if model in _meter.unknown:
+    with _unpriced_lock:
+        if model in _unpriced:
             return
-        _meter.unknown.add(model)
+        _unpriced.add(model)
     _warn(f"nobody knows what {model} costs; its cost is None and counted as unknown")
 
 

@@ -5,19 +5,22 @@ from __future__ import annotations
 import html
 import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from IPython.core.error import UsageError
 
-from llm_magic import client, config, history, inventory
+from llm_magic import care, client, config, history, inventory, rescue
 from llm_magic.exceptions import did_you_mean
-from llm_magic.formats import count
+from llm_magic.formats import count, counted
 from llm_magic.inventory import DIFF_HEADER, LIST_HEADER, Entry
 from llm_magic.notebook.options import no_words, one_word
 from llm_magic.notebook.tables import Table
+from llm_magic.notebook.verification import ReportView
+from llm_magic.notebook.verification import verify as verify_notebook
 from llm_magic.secrets import redact
 
-__all__ = ["COMMANDS", "cassette", "forget", "rows"]
+__all__ = ["COMMANDS", "cassette", "forget", "notebook_file", "rows"]
 
 _YES = "--yes"
 
@@ -91,7 +94,7 @@ def diff(words: Sequence[str]) -> Table:
     shelf = client.default().shelf
     changes = inventory.diff_rows(shelf, notebook)
     name = shelf.cassette_path(notebook).name
-    told = f"%llm cassette save changes {count(len(changes))} recordings of {name}"
+    told = f"%llm cassette save changes {counted(len(changes), 'recording')} of {name}"
     return Table(DIFF_HEADER, changes, told if changes else f"{name} has everything")
 
 
@@ -115,16 +118,61 @@ def prune(words: Sequence[str]) -> Table | str:
         )
     dropped = sum(shelf.drop(entry.key, entry.ordinal, notebook) for entry in found)
     name = shelf.cassette_path(notebook).name
-    return f"{count(dropped)} recordings dropped; %llm cassette save takes them out of {name}"
+    return f"{counted(dropped, 'recording')} dropped; %llm cassette save takes them out of {name}"
+
+
+def verify(words: Sequence[str]) -> ReportView:
+    """``%llm cassette verify [NOTEBOOK]``: does the notebook, as it was saved, run again."""
+    return verify_notebook(notebook_file(words, "cassette verify"))
+
+
+def notebook_file(words: Sequence[str], command: str) -> Path:
+    """The saved notebook that a command is about: the one it names, else the one that runs."""
+    workspace = config.default().workspace
+    if words:
+        path = workspace.folder / one_word(words, f"{command} NOTEBOOK")
+    elif workspace.notebook is not None:
+        path = workspace.notebook_path(workspace.notebook)
+    else:
+        raise UsageError(
+            f"the notebook's name is not known here; write %llm {command} NOTEBOOK.ipynb"
+        )
+    if not path.is_file():
+        raise UsageError(f"%llm {command}: there is no file {path.name}; save the notebook")
+    return path
+
+
+def check(words: Sequence[str]) -> Table:
+    """``%llm cassette check``: whether store, cassettes and ledger are whole."""
+    no_words(words, "cassette check")
+    report = care.check(config.default().workspace, _progress())
+    return Table(care.HEADER, report.rows(), report.verdict)
+
+
+def repair(words: Sequence[str]) -> Table:
+    """``%llm cassette repair``: move what is damaged aside, and save what can be read of it."""
+    no_words(words, "cassette repair")
+    workspace = config.default().workspace
+    done = rescue.repair(workspace, _progress())
+    report = care.check(workspace, _progress())
+    told = "; ".join([*(done or ["there was nothing to repair"]), report.verdict])
+    return Table(care.HEADER, report.rows(), told)
+
+
+def _progress() -> care.Progress:
+    return care.Progress(lambda line: print(line, flush=True))
 
 
 COMMANDS: dict[str, Callable[[Sequence[str]], Any]] = {
+    "check": check,
     "diff": diff,
     "list": listed,
     "prune": prune,
+    "repair": repair,
     "save": save,
     "show": show,
     "status": status,
+    "verify": verify,
 }
 
 _FORGET = "%llm forget KEY, --cell TEXT or --text TEXT"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from llm_magic import config, replay
@@ -20,10 +21,13 @@ class CellRuns:
     ----------
     shell : InteractiveShell
         The shell whose cells are meant.
+    interrupted : callable, optional
+        Is called with the run of a cell that was interrupted.
     """
 
-    def __init__(self, shell: Any) -> None:
+    def __init__(self, shell: Any, interrupted: Callable[[Run], None] = lambda run: None) -> None:
         self._shell = shell
+        self._interrupted = interrupted
         self._runs: list[Run] = []
         # The cell that loads the extension has begun already; it is a run too.
         self._loading: Run | None = replay.begin_run()
@@ -52,7 +56,13 @@ class CellRuns:
         # ipykernel has no result of a cell whose await was interrupted.
         ok = bool(getattr(result, "success", False))
         if self._runs:
-            replay.end_run(self._runs.pop(), ok=ok)
+            run = self._runs.pop()
+            replay.end_run(run, ok=ok)
+            if (
+                isinstance(getattr(result, "error_in_exec", None), KeyboardInterrupt | None)
+                and not ok
+            ):
+                self._interrupted(run)
         elif self._loading is not None:
             replay.end_run(self._loading, ok=ok)
             self._loading = None

@@ -6,14 +6,22 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from IPython import get_ipython
 from IPython.core.error import UsageError
 
-from llm_magic import client, config, history, routing
-from llm_magic.config import OPTIONS
+from llm_magic import attachment, client, config, history, routing
+from llm_magic.config import OPTIONS, Workspace
 from llm_magic.exceptions import did_you_mean
 from llm_magic.formats import count, usd
-from llm_magic.notebook import cassette_commands
+from llm_magic.notebook import (
+    cassette_commands,
+    chat_commands,
+    money_commands,
+    plan,
+    template_commands,
+)
 from llm_magic.notebook.options import no_words, one_word
+from llm_magic.notebook.plan import Plan
 from llm_magic.notebook.tables import Table
 from llm_magic.providers import catalog
 from llm_magic.types import Mode
@@ -34,6 +42,7 @@ def mode(words: Sequence[str]) -> str:
     settings = config.default()
     if words:
         asked = settings.set("mode", one_word(words, "mode MODE"))
+        attachment.follow_mode()
         if settings.imposed and asked is not Mode.REPLAY:
             return "mode: REPLAY, imposed by LLM_MAGIC_MODE; it is not loosened from a notebook"
     return f"mode: {settings.get('mode')} ({settings.origin('mode')})"
@@ -45,9 +54,11 @@ def models(words: Sequence[str]) -> Any:
     ``%llm models TEXT``: the models with that text in their name, as a DataFrame.
     """
     if words:
-        from llm_magic import modelinfo  # pandas, and what fetches lists: only for this
+        # pandas, and what fetches lists: only for this
+        from llm_magic import modelinfo
+        from llm_magic.notebook.frames import InertFrame
 
-        return modelinfo.models(one_word(words, "models TEXT"))
+        return InertFrame(modelinfo.models(one_word(words, "models TEXT")))
     routing.learn_providers(config.default())
     rows = []
     for name, row in catalog.ENTRIES.items():
@@ -89,24 +100,36 @@ def alias(words: Sequence[str]) -> Table | str:
     return "\n".join(told)
 
 
-def cost(words: Sequence[str]) -> Table:
-    """``%llm cost``: spent, saved and unknown, of this session and of this folder's ledger."""
-    no_words(words, "cost")
-    ledger = history.default()
-    here, everything = ledger.totals(session=history.session()), ledger.totals()
-    rows = [
-        ("spent", usd(here.spent), usd(everything.spent)),
-        ("saved by replay", usd(here.saved), usd(everything.saved)),
-        ("calls of unknown cost", count(here.unknown), count(everything.unknown)),
-        ("replays of unknown price", count(here.saved_unknown), count(everything.saved_unknown)),
-        ("live calls", count(here.live), count(everything.live)),
-        ("replayed calls", count(here.replayed), count(everything.replayed)),
-        ("calls without an answer", count(here.failed), count(everything.failed)),
-        ("input tokens, live", count(here.input_tokens), count(everything.input_tokens)),
-        ("output tokens, live", count(here.output_tokens), count(everything.output_tokens)),
-    ]
-    place = ".llm_magic/history.db" if ledger.path else "in memory: this folder cannot be written"
-    return Table(["", "this session", "all"], rows, f"ledger: {place}")
+def attach(words: Sequence[str]) -> Table | str:
+    """``%llm attach [HOST ...]``: record what other libraries ask, too.
+
+    ``%llm attach --status``: which libraries are watched, and whose servers.
+    """
+    if words == ["--status"]:
+        return _attached()
+    for word in words:
+        if word.startswith("-"):
+            raise UsageError(f"%llm attach {word}: no such option; there is --status")
+    attachment.attach(hosts=words)
+    return "attached: what other libraries ask models is recorded, replayed and counted, too"
+
+
+def detach(words: Sequence[str]) -> str:
+    """``%llm detach``: leave other libraries alone again."""
+    no_words(words, "detach")
+    return "detached" if attachment.detach_all() else "nothing was attached"
+
+
+def _attached() -> Table:
+    now = attachment.status()
+    return Table(
+        [],
+        [
+            ("attached", "yes" if now.attachments else "no"),
+            ("libraries", ", ".join(now.libraries) or "none is imported yet"),
+            ("more servers", ", ".join(now.hosts) or "none"),
+        ],
+    )
 
 
 _SHOWN = ["started", "model", "source", "status", "input_tokens", "output_tokens", "cost", "saved"]
@@ -117,8 +140,18 @@ def calls(words: Sequence[str]) -> Any:
     text = one_word(words, "history NUMBER") if words else "20"
     if not text.isdecimal():
         raise UsageError(f"%llm history {text}: how many calls? write a number")
+    from llm_magic.notebook.frames import InertFrame  # pandas: only for this
+
     frame = history.default().to_pandas()
-    return frame.tail(int(text))[[*_SHOWN, "prompt", "answer"]]
+    return InertFrame(frame.tail(int(text))[[*_SHOWN, "prompt", "answer"]])
+
+
+def show_panel(words: Sequence[str]) -> Any:
+    """``%llm panel``: models, prompt, history, cassette and cost meter, to click."""
+    from llm_magic.notebook.panel import panel  # the widgets, which load in half a second
+
+    no_words(words, "panel")
+    return panel()
 
 
 def status(words: Sequence[str]) -> Table:
@@ -132,12 +165,28 @@ def status(words: Sequence[str]) -> Table:
         ("model", settings.get("model") or "none"),
         ("notebook", settings.workspace.notebook or "not known"),
         ("folder", f"{shelf.folder}{' (read-only)' if shelf.store.read_only else ''}"),
+        *_elsewhere(settings.workspace),
         *cassette_commands.rows(),
         ("spent", usd(totals.spent)),
         ("saved by replay", usd(totals.saved)),
         ("calls of unknown cost", count(totals.unknown)),
     ]
     return Table([], rows)
+
+
+def _elsewhere(workspace: Workspace) -> list[tuple[str, str]]:
+    beside = workspace.working.parent == workspace.folder
+    return [] if beside else [("working files", str(workspace.working))]
+
+
+def planned(words: Sequence[str]) -> Plan:
+    """``%llm plan [NOTEBOOK]``: what running the notebook, as it was saved, would cost."""
+    shell = get_ipython()
+    return plan.plan(
+        cassette_commands.notebook_file(words, "plan"),
+        namespace=shell.user_ns if shell is not None else None,
+        like=config.default(),
+    )
 
 
 def configure(words: Sequence[str]) -> Table | str:
@@ -160,12 +209,19 @@ def configure(words: Sequence[str]) -> Table | str:
 
 COMMANDS: dict[str, Callable[[Sequence[str]], Any]] = {
     "alias": alias,
+    "attach": attach,
+    "budget": money_commands.budget,
     "cassette": cassette_commands.cassette,
+    "chats": chat_commands.command,
     "config": configure,
-    "cost": cost,
+    "cost": money_commands.cost,
+    "detach": detach,
     "forget": cassette_commands.forget,
     "history": calls,
     "mode": mode,
     "models": models,
+    "panel": show_panel,
+    "plan": planned,
     "status": status,
+    "template": template_commands.command,
 }

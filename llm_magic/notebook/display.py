@@ -6,9 +6,9 @@ output every time. A terminal gets the text as it comes, because it prints every
 
 from __future__ import annotations
 
+import hashlib
 import html
 import json
-import re
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -17,8 +17,10 @@ from typing import Any
 from IPython import get_ipython
 from IPython.display import DisplayHandle, display
 
-from llm_magic.formats import count, duration, usd
-from llm_magic.notebook import markdown
+from llm_magic import replay, worddiff
+from llm_magic.formats import count, duration, printable, usd
+from llm_magic.notebook import highlighting, markdown
+from llm_magic.notebook.asides import Aside, asides
 from llm_magic.secrets import redact
 from llm_magic.types import Completion
 
@@ -115,14 +117,12 @@ def footer(completion: Completion) -> str:
     if completion.source == "replay":
         day = f" from {completion.recorded.date().isoformat()}" if completion.recorded else ""
         parts.append(f"replayed{day}")
-        if completion.saved:
-            parts.append(f"saved {usd(completion.saved)}")
     elif completion.latency_ms is None:
         parts.append("live")
     else:
         parts.append(f"live {duration(completion.latency_ms)}")
-    line = " · ".join(_one_line(part) for part in parts if part)
-    return "\n".join([line, *(f"note: {_one_line(note)}" for note in completion.notes)])
+    line = " · ".join(_plainly(part) for part in parts if part)
+    return "\n".join([line, *(f"note: {_plainly(note)}" for note in completion.notes)])
 
 
 class Answer:
@@ -155,6 +155,10 @@ class Answer:
             raise ValueError(f"unknown format {format!r} (formats: {', '.join(FORMATS)})")
         texts = completion.texts if completion is not None else []
         self.texts = [visible(choice) for choice in (texts if len(texts) > 1 else [text])]
+        self.asides = [
+            [Aside(_one_line(visible(aside.title)), visible(aside.text)) for aside in beside]
+            for beside in (asides(completion) if completion is not None else ())
+        ]
         self.format = format
         self.completion = completion
         self.done = done
@@ -177,18 +181,44 @@ class Answer:
 
     def plain(self) -> str:
         """The answer for a terminal and for search: text, blank line, footer."""
-        blocks = _headed(self.texts, lambda heading: f"{heading}:\n")
+        blocks = [
+            "\n\n".join([*([text] if text else []), *(aside.plain() for aside in beside)])
+            for text, beside in self._choices()
+        ]
+        if len(blocks) > 1:
+            blocks = [f"{_heading(number)}:\n{block}" for number, block in enumerate(blocks, 1)]
         return "\n\n".join(block for block in [*blocks, "\n".join(self._remarks())] if block)
 
     def html(self) -> str:
         """The answer for a notebook; it needs no JavaScript, no kernel and no trust."""
         render = FORMATS[self.format] or _source
-        blocks = _headed([render(text) for text in self.texts], _heading)
+        blocks = [
+            # What a model only thought or called has nothing above it: it is the answer.
+            "".join([render(text), *(aside.html(unfolded=not text) for aside in beside)])
+            for text, beside in self._choices()
+        ]
+        body = blocks[0] if len(blocks) == 1 else _tabs(blocks, self._group())
         remarks = self._remarks()
         if remarks:
             lines = "<br>".join(html.escape(line) for line in remarks)
-            blocks.append(f'<div class="llm-magic-footer {_IGNORE}" style="{_MUTED}">{lines}</div>')
-        return f'<div class="llm-magic-answer">{"".join(blocks)}</div>'
+            body += f'<div class="llm-magic-footer {_IGNORE}" style="{_MUTED}">{lines}</div>'
+        return f'<div class="llm-magic-answer">{_style(body)}{body}</div>'
+
+    def _choices(self) -> list[tuple[str, list[Aside]]]:
+        """Every text, with what stands beside it."""
+        beside = [*self.asides, *([] for _ in self.texts)]
+        return list(zip(self.texts, beside, strict=False))
+
+    def _group(self) -> str:
+        """A name for the tabs of this answer, the same whenever the cell runs again.
+
+        Another cell that shows the same answer has other tabs: opening one here must not close
+        one there.
+        """
+        run = replay.current_run()
+        key = self.completion.key if self.completion is not None else ""
+        line = run.cell.get("line", "") if run is not None else ""
+        return hashlib.sha256("\0".join([line, key, *self.texts]).encode()).hexdigest()[:12]
 
     def _remarks(self) -> list[str]:
         if not self.done:
@@ -206,8 +236,8 @@ def provenance(completion: Completion) -> dict[str, Any]:
     replayed = completion.source == "replay"
     return {
         "version": 1,
-        "model": completion.reference,
-        "provider": completion.provider,
+        "model": _sendable(completion.reference),
+        "provider": _sendable(completion.provider),
         "key": completion.key,
         "ordinal": completion.ordinal,
         "source": completion.source,
@@ -217,9 +247,14 @@ def provenance(completion: Completion) -> dict[str, Any]:
         "cost_source": completion.cost_source,
         "tokens": completion.tokens.to_dict() if completion.tokens else None,
         "latency_ms": None if replayed else completion.latency_ms,
-        "finish_reason": _finish_reason(completion),
-        "notes": list(completion.notes),
+        "finish_reason": _sendable(_finish_reason(completion)),
+        "notes": [_sendable(note) for note in completion.notes],
     }
+
+
+def _sendable(text: str | None) -> str | None:
+    # One half of a surrogate pair in a name would keep the whole output from the notebook.
+    return None if text is None else visible(str(text))
 
 
 def _decimal(amount: Any) -> str | None:
@@ -245,6 +280,8 @@ class LiveAnswer:
         Seconds, for tests.
     interval : float
         Least time between two updates; more when rendering itself takes long.
+    handle : object, optional
+        Has ``update(answer)``, and is given each one; by default an output of the cell is.
     """
 
     def __init__(
@@ -253,15 +290,16 @@ class LiveAnswer:
         *,
         clock: Callable[[], float] = time.monotonic,
         interval: float = 0.1,
+        handle: Any = None,
     ) -> None:
         self._format = Answer("", format=format).format
         self._clock = clock
         self._interval = interval
         self._pieces: list[str] = []
-        self._handle: Any = None
+        self._handle = handle
         self._next = 0.0
         self._ended = False
-        self._in_terminal = in_terminal()
+        self._in_terminal = handle is None and in_terminal()
 
     @property
     def text(self) -> str:
@@ -350,8 +388,8 @@ def _print(text: str) -> None:
 
 _IGNORE = "tex2jax_ignore mathjax_ignore"  # a footer has dollar signs, and no formulas
 _MUTED = (
-    "color: var(--jp-ui-font-color2, #757575); font-size: var(--jp-ui-font-size0, 0.83em);"
-    " margin-top: 4px"
+    "color: var(--jp-ui-font-color2, #616161); font-size: var(--jp-ui-font-size0, 0.83em);"
+    " margin-top: 4px; overflow-wrap: anywhere"
 )
 _WRAP = "white-space: pre-wrap; overflow-wrap: anywhere"
 
@@ -361,16 +399,16 @@ def _source(text: str) -> str:
 
 
 def _code(text: str) -> str:
-    blocks = markdown.code_blocks(text)
-    code = "\n".join(code for _, code in blocks) if blocks else text
-    return f"<pre><code>{html.escape(code, quote=False)}</code></pre>"
+    blocks = markdown.code_blocks(text) or [("", text)]
+    return "\n".join(highlighting.to_html(code, language) for language, code in blocks)
 
 
 def _json(text: str) -> str:
     try:
-        return _source(json.dumps(_parse_json(text), indent=2, ensure_ascii=False))
+        tidy = json.dumps(_parse_json(text), indent=2, ensure_ascii=False)
     except ValueError:
         return _source(text)
+    return highlighting.to_html(tidy, "json")
 
 
 # One row a format: from text to HTML. ``html`` is shown as source: it is never live.
@@ -384,15 +422,43 @@ FORMATS: dict[str, Callable[[str], str] | None] = {
 }
 
 
-def _headed(blocks: Sequence[str], heading: Callable[[str], str]) -> list[str]:
-    """The blocks, numbered when there are several."""
-    if len(blocks) == 1:
-        return list(blocks)
-    return [heading(f"choice {number}") + block for number, block in enumerate(blocks, 1)]
+# Choices
+
+_CHOICES = "llm-magic-choices"
+
+# The tabs stand in a row above the text of the open one. A browser that cannot do this, or a viewer
+# that drops the style (JupyterLab does for a notebook that nobody trusts), shows them one below the
+# other, to be unfolded.
+_TABS = f"""@supports selector(details::details-content) {{
+.{_CHOICES} {{ display: flex; flex-wrap: wrap; column-gap: 4px }}
+.{_CHOICES} > details {{ display: contents }}
+.{_CHOICES} > details > summary {{ list-style: none; padding: 2px 10px; cursor: pointer;
+  color: var(--jp-ui-font-color2, #616161); border-bottom: 2px solid transparent }}
+.{_CHOICES} > details[open] > summary {{ color: var(--jp-ui-font-color1, #212121);
+  border-bottom-color: var(--jp-brand-color1, #1976d2) }}
+.{_CHOICES} > details::details-content {{ order: 1; flex: 0 0 100%; min-width: 0 }}
+}}"""
 
 
-def _heading(text: str) -> str:
-    return f'<div class="llm-magic-choice" style="{_MUTED}">{text}</div>'
+def _tabs(blocks: Sequence[str], group: str) -> str:
+    """The blocks under their headings, the first one open; opening one closes the others."""
+    tabs = "".join(
+        f'<details name="llm-magic-{group}"{" open" if number == 1 else ""}>'
+        f"<summary>{_heading(number)}</summary>{block}</details>"
+        for number, block in enumerate(blocks, 1)
+    )
+    return f'<div class="{_CHOICES}">{tabs}</div>'
+
+
+def _heading(number: int) -> str:
+    return f"choice {number}"
+
+
+def _style(body: str) -> str:
+    """The styles that the body needs; most answers need none."""
+    styles = ((f'class="{highlighting.CLASS}"', highlighting.STYLE), (f'class="{_CHOICES}"', _TABS))
+    used = "\n".join(style for marker, style in styles if marker in body)
+    return f"<style>{used}</style>" if used else ""
 
 
 def _parse_json(text: str) -> Any:
@@ -416,15 +482,15 @@ def _is_json(text: str) -> bool:
     return True
 
 
-# Characters that drive a terminal (the answer could rewrite what stands above it), and halves of
-# surrogate pairs, which no message to a notebook can carry.
-_INVISIBLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
-
-
 def visible(text: str) -> str:
     """The text without characters that would drive a terminal, and without known keys."""
-    return _INVISIBLE.sub("\ufffd", redact(text).replace("\r\n", "\n"))
+    return printable(redact(text))
 
 
 def _one_line(text: str) -> str:
     return " ".join(str(text).split())
+
+
+def _plainly(text: str) -> str:
+    """One line in which nothing is hidden: what turns the rest of a line around shows its code."""
+    return worddiff.visible(_one_line(text))

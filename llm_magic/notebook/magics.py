@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-import keyword
 import shlex
-import warnings
-import weakref
 from typing import Any
 
+from IPython.core.completer import completion_matcher
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class, no_var_expand
-from IPython.core.magic_arguments import argument, magic_arguments
-from IPython.display import display as show_diagnosis
+from IPython.display import display as show_object
 
-from llm_magic import client, doctor, history
-from llm_magic.exceptions import LLMMagicError, ParameterWarning, ReplayMissError
-from llm_magic.notebook import commands, display, options
+from llm_magic import chats, client, history
+from llm_magic.batch import Question
+from llm_magic.exceptions import LLMMagicError
+from llm_magic.notebook import asking, background, changes, chat_commands, complete_options, showing
+from llm_magic.notebook import template_commands as templates
+from llm_magic.notebook.asking import Asked
+from llm_magic.notebook.background import BackgroundAnswer
 from llm_magic.notebook.cell import CellRuns
-from llm_magic.notebook.display import AnswerText, LiveAnswer
-from llm_magic.notebook.questions import Question
-from llm_magic.secrets import redact
-from llm_magic.templates import expand
-from llm_magic.types import Completion, Mode
+from llm_magic.notebook.display import AnswerText
+from llm_magic.notebook.failing import shorten
+from llm_magic.notebook.questions import Question as QuestionMark
+from llm_magic.notebook.traits import NAMES, Setting
+from llm_magic.preview import LIVE
+from llm_magic.types import Completion
 
 __all__ = ["CompleteMagics", "load", "unload"]
 
@@ -30,93 +32,133 @@ __all__ = ["CompleteMagics", "load", "unload"]
 class CompleteMagics(Magics):
     """The magics of llm-magic."""
 
+    model, mode, format, system, temperature, max_tokens, confirm_above = map(Setting, NAMES)
+
     def __init__(self, shell: Any) -> None:
         super().__init__(shell)
-        self.runs = CellRuns(shell)
+        self.runs = CellRuns(shell, background.stop_all)
 
     @no_var_expand
-    @magic_arguments()
-    @argument("-m", "--model", help="model to ask, as provider/model, such as openai/gpt-5-mini")
-    @argument("-s", "--system", help='system message; "quote it" when it has spaces')
-    @argument("-T", "--temperature", type=float, help="sampling temperature")
-    @argument("--max-tokens", type=int, help="most tokens that the answer may have")
-    @argument("--schema", help="what the answer looks like: a class, or fields as name, age int")
-    @argument("--mode", help="REPLAY, FALLBACK, CAPTURE or DISABLED, for this cell")
-    @argument("--refresh", action="store_true", help="ask again and overwrite: --mode CAPTURE")
-    @argument("--out", metavar="NAME", help="variable that gets the answer")
-    @argument(
-        "--format",
-        choices=list(display.FORMATS),
-        default="md",
-        help="how the answer is shown; html is shown as source, none shows nothing",
-    )
-    @argument("--raw", action="store_true", help="leave {{ expressions }} in the prompt alone")
+    @complete_options.options
     @line_cell_magic
-    def complete(self, line: str, cell: str | None = None) -> AnswerText | None:
+    def complete(self, line: str, cell: str | None = None) -> Any:
         """Ask a language model; the cell is the prompt.
 
         The answer streams into the cell, is recorded, and replays for nothing when the cell runs
         again. {{ expression }} in the prompt becomes the value of that Python expression; all
         other text is sent as it stands. In one line, `answer = %complete -m MODEL what is love?`
         gives the text.
+
+            %%complete -m openai/gpt-5-mini --out answer      the text, with .cost and .json()
+            %%complete -m openai/gpt-5,anthropic/claude-sonnet-4-6      side by side
+            %%complete -t summary -p language Dutch           prompts/summary.md
+            %%complete --chat planning                        goes on with that chat
+            %%complete --map frame.text --out summaries       once for each {{ item }}
+            %%complete --background --out answer              later: await answer
+
+        `%config CompleteMagics` shows and sets what counts where a cell says nothing.
         """
-        parser = self.complete.parser
-        if cell is None:
-            arguments, prompt = options.parse_line(parser, line)
-            if not prompt:
-                raise UsageError("%complete what? write the prompt after the options")
-        else:
-            arguments, prompt = options.parse_cell_line(parser, line), cell.removesuffix("\n")
-            if not prompt.strip():
-                raise UsageError("%%complete: the cell is empty; write the prompt below")
         try:
-            return self._complete(arguments, prompt, in_line=cell is None)
+            asked = asking.read(line, cell)
+            if asked.options.chat is not None:
+                asked = asked.after(chat_commands.open_for_cell(asked.options.chat))
+            templates.remember(asked)
+            answers = self._answers(asked)
+            if answers is None:
+                return None
+            value, returned = answers
+            if asked.options.out is not None:
+                self.shell.push({asked.options.out: value})
+            return returned if asked.in_line else None
         except (LLMMagicError, KeyboardInterrupt) as error:
-            _shorten(error)
+            shorten(error)
             raise
 
-    def _complete(self, arguments: Any, prompt: str, *, in_line: bool) -> AnswerText | None:
-        if arguments.out is not None and not _is_name(arguments.out):
-            raise UsageError(f"--out {arguments.out}: that is no name for a variable")
-        if not arguments.raw and not in_line:
-            prompt = expand(prompt, self.shell.user_ns)
-        stream = client.default().stream(
-            prompt,
-            model=arguments.model,
-            system=arguments.system,
-            temperature=arguments.temperature,
-            max_tokens=arguments.max_tokens,
-            schema=self._schema(arguments.schema),
-            mode=Mode.CAPTURE if arguments.refresh else arguments.mode,
-        )
-        completion = _show(stream, "none" if in_line else arguments.format)
-        answer = AnswerText(completion.text, completion, arguments.format)
-        if arguments.out is not None:
-            self.shell.push({arguments.out: _value(answer, arguments)})
-        return answer if in_line else None
+    def _answers(self, asked: Asked) -> tuple[Any, Any] | None:
+        """What ``--out`` binds, and what ``%complete`` gives back; None where nothing was asked."""
+        names, given = self.shell.user_ns, asked.options
+        if given.map is not None:
+            from llm_magic.notebook import mapping  # for those who have many to ask
 
-    def _schema(self, text: str | None) -> Any:
-        """What --schema names: a class or dict of the user's, else the text itself."""
-        if text is not None and text.isidentifier() and text in self.shell.user_ns:
-            return self.shell.user_ns[text]
-        return text
+            if given.dry_run:
+                return mapping.preview(asked, names)
+            return mapping.map_prompt(asked, names), None
+        questions = [Question(*asked.call(names, model)) for model in asked.models]
+        if given.dry_run:
+            for question in questions:
+                seen = client.default().preview(question.prompt, stream=True, **question.options)
+                show_object(seen)
+            return None
+        shown_as = "none" if asked.in_line else asked.format
+        if len(questions) > 1:
+            from llm_magic.notebook import side_by_side
+
+            completions = side_by_side.ask(asked.models, questions, shown_as)
+            answers = [AnswerText(one.text, one, asked.format) for one in completions]
+            return [asked.value(answer) for answer in answers], answers
+        if given.background and _would_be_live(questions[0]):
+            under_way = BackgroundAnswer(questions[0], asked.value, shown_as)
+            return under_way, under_way
+        return self._answer(asked, questions[0], shown_as)
+
+    def _answer(self, asked: Asked, question: Question, shown_as: str) -> tuple[Any, Any]:
+        completion = showing.ask(question.prompt, question.options, shown_as)
+        answer = AnswerText(completion.text, completion, asked.format)
+        if asked.chat is not None:
+            system = question.options["system"]
+            chat_commands.keep(asked.chat.name, question.prompt[-1], completion, system)
+        if asked.options.background:
+            done = BackgroundAnswer.of(asked.value(answer))
+            return done, done
+        self._offer_code(asked, completion)
+        return asked.value(answer), answer
+
+    def _offer_code(self, asked: Asked, completion: Completion) -> None:
+        """Put the code of a new answer into the next cell; nobody runs it but the user.
+
+        A replay does not: running a notebook again must not add cells to it.
+        """
+        wanted = asked.format == "code" and asked.options.out is None and not asked.in_line
+        if wanted and completion.source == LIVE:
+            self.shell.set_next_input(asking.code_in(completion.text))
+
+    @completion_matcher(identifier="llm_magic", api_version=2, priority=100)
+    def matches(self, context: Any) -> Any:
+        """What the Tab key offers in our lines."""
+        # Not needed to load the extension, which people wait for.
+        from llm_magic.notebook import completions
+
+        return completions.matches(context, self.shell.user_ns)
 
     @no_var_expand
     @line_magic
     def llm(self, line: str) -> Any:
-        """Look and set: mode, models, alias, cost, history, cassette, forget, config, status.
+        """Look at the state of things and set it; without words, what matters at a glance.
 
         %llm status              mode, model, recordings and money at a glance
         %llm mode [MODE]         REPLAY, FALLBACK, CAPTURE or DISABLED
         %llm models [TEXT]       providers, and whether their keys are set; models with TEXT in them
         %llm alias [NAME=MODEL]  your own words for models
-        %llm cost                spent, saved, unknown
+        %llm cost                spent, saved, unknown; with --by model|cell|day|tag|notebook and
+                                 filters such as --since 7d: a table, and a chart over time
+        %llm budget [USD] [--per session|call|cell|day|process]; off takes it away
+        %llm plan [NOTEBOOK]     what a run of the notebook would ask and cost; nothing is run
+        %llm chats               the chats; show NAME, fork NAME NEW [TURNS], reset NAME,
+                                 export NAME [FILE]
+        %llm template            the templates; show NAME, save NAME [--force] what was just asked
         %llm history [NUMBER]    the newest calls as a DataFrame
         %llm cassette [save]     the recordings that travel with the notebook
         %llm cassette list [TEXT], show KEY, diff, prune [--yes]
+        %llm cassette verify     does the notebook, as it was saved, run again
         %llm forget KEY [--yes]  remove recordings and texts; or --cell TEXT, --text TEXT
+        %llm attach [HOST ...]   record what other libraries ask models, too; --status tells of it
+        %llm detach              leave other libraries alone again
+        %llm panel               all of this to click: models, prompt, history, cassette, cost meter
         %llm config [NAME=VALUE] settings, and where each comes from
         """
+        # Not needed to load the extension, which people wait for.
+        from llm_magic.notebook import commands
+
         try:
             words = shlex.split(line)
         except ValueError as error:
@@ -124,7 +166,7 @@ class CompleteMagics(Magics):
         try:
             shown = commands.run(words)
         except LLMMagicError as error:
-            _shorten(error)
+            shorten(error)
             raise
         if isinstance(shown, str):
             print(shown)
@@ -132,72 +174,10 @@ class CompleteMagics(Magics):
         return shown
 
 
-def _show(stream: Any, format: str) -> Completion:
-    """Read a stream to its end and display it: growing when it is live, at once when replayed."""
-    live = LiveAnswer(format)
-    replayed = stream.source == "replay"
-    try:
-        with stream, warnings.catch_warnings():
-            # What was not sent stands in the footer.
-            warnings.simplefilter("ignore", ParameterWarning)
-            for chunk in stream:
-                if not replayed and stream.source == "live":
-                    live.add(chunk.text)
-    except LLMMagicError as error:
-        live.fail(error)
-        raise
-    except KeyboardInterrupt:
-        live.fail("interrupted")
-        raise
-    if stream.source == "replay":
-        display.show(stream.completion, format)
-    else:
-        live.finish(stream.completion)
-    return stream.completion
-
-
-def _is_name(text: str) -> bool:
-    return text.isidentifier() and not keyword.iskeyword(text)
-
-
-def _value(answer: AnswerText, arguments: Any) -> Any:
-    """What --out binds: data where data was asked for; an answer that is none is there as text."""
-    if arguments.schema is not None:
-        return answer.parsed
-    if arguments.format != "json":
-        return answer
-    try:
-        return answer.json()
-    except ValueError:
-        return answer
-
-
-def _told(error: LLMMagicError) -> str:
-    """The error's message; of a miss also why, so that a terminal and a CI log show it."""
-    if not isinstance(error, ReplayMissError) or error in _diagnosed:
-        return str(error)
-    diagnosis = doctor.diagnose(error, shelf=client.default().shelf)
-    _diagnosed.add(error)
-    if diagnosis.remedy and not display.in_terminal():
-        show_diagnosis(diagnosis)
-    return diagnosis.to_text()
-
-
-# What was told once stays as it is: a magic may be called by another one.
-_diagnosed: weakref.WeakSet[ReplayMissError] = weakref.WeakSet()
-
-
-def _shorten(error: BaseException) -> None:
-    """Let the error show as one line; it is raised all the same, so that the cell fails."""
-    if isinstance(error, LLMMagicError):
-        # A user's own {{ expression }} may fail with anything in its message.
-        error.args = (redact(_told(error)), *error.args[1:])
-    name, text = type(error).__name__, str(error)
-    if isinstance(error, KeyboardInterrupt):
-        text = "stopped; nothing of this answer was stored"
-    # A provider's message may hold characters that drive a terminal.
-    line = f"\x1b[31m{name}\x1b[0m: {display.visible(text)}"
-    error._render_traceback_ = lambda: [line]  # type: ignore[attr-defined]
+def _would_be_live(question: Question) -> bool:
+    """A recorded answer, and one that is missing in REPLAY, are there at once."""
+    seen = client.default().preview(question.prompt, stream=True, **question.options)
+    return seen.source == LIVE
 
 
 _loaded: dict[int, CompleteMagics] = {}
@@ -209,21 +189,29 @@ def load(shell: Any) -> None:
         return
     magics = CompleteMagics(shell)
     shell.register_magics(magics)
-    shell.input_transformer_manager.token_transformers.append(Question)
+    shell.input_transformer_manager.token_transformers.append(QuestionMark)
+    shell.Completer.custom_matchers.append(magics.matches)
     _loaded[id(shell)] = magics
 
 
 def unload(shell: Any) -> None:
     """Take the magics and hooks away, and close the files."""
+    from llm_magic import attachment
+
     magics = _loaded.pop(id(shell), None)
     if magics is None:
         return
+    changes.close()
+    attachment.detach_all()
     magics.runs.close()
-    shell.input_transformer_manager.token_transformers.remove(Question)
+    shell.input_transformer_manager.token_transformers.remove(QuestionMark)
+    shell.Completer.custom_matchers.remove(magics.matches)
     for kind, names in magics.magics.items():
         for name in names:
             shell.magics_manager.magics[kind].pop(name, None)
     shell.magics_manager.registry.pop(type(magics).__name__, None)
     shell.configurables.remove(magics)
+    chats.default().clear()
+    templates.remember(None)
     client.close()
     history.close()

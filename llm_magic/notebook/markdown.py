@@ -25,6 +25,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from llm_magic.notebook import highlighting
+
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
     from markdown_it.rules_block import StateBlock
@@ -67,8 +69,8 @@ def code_blocks(text: str) -> list[tuple[str, str]]:
 def _parser(*, inline: bool = True) -> MarkdownIt:
     from markdown_it import MarkdownIt
 
-    # 20, the preset's nesting, drops what stands deeper than ten lists without a word.
-    options = {"html": False, "linkify": False, "maxNesting": 60, "xhtmlOut": False}
+    # 20, the preset's nesting, is ten lists in lists.
+    options = {"html": False, "linkify": False, "maxNesting": _DEEPEST, "xhtmlOut": False}
     parser = MarkdownIt("commonmark", options)
     parser.enable(["table", "strikethrough"])
     parser.disable(["html_block", "html_inline"])
@@ -76,12 +78,22 @@ def _parser(*, inline: bool = True) -> MarkdownIt:
 
     parser.block.ruler.before("table", "formula", _block_formula, {"alt": _INTERRUPTED})
     parser.inline.ruler.before("escape", "formula", _inline_formula)
+    parser.core.ruler.after("block", "depth", _guard_depth)
     parser.core.ruler.push("links", _guard_links)
     for name, rule in _RENDER.items():
         parser.add_render_rule(name, rule)
     if not inline:
         parser.core.ruler.disable("inline")
     return parser
+
+
+_DEEPEST = 60
+
+
+def _guard_depth(state: StateCore) -> None:
+    """Refuse what is nested too deeply: the parser drops it without a word."""
+    if any(token.level >= _DEEPEST - 1 for token in state.tokens):
+        raise ValueError("nested too deeply")
 
 
 # Links
@@ -224,9 +236,7 @@ def _language(token: Token) -> str:
 
 def _fence(renderer: Any, tokens: Sequence[Token], index: int, *_: Any) -> str:
     token = tokens[index]
-    language = html.escape(_language(token))
-    attribute = f' class="language-{language}"' if language else ""
-    return f"<pre><code{attribute}>{html.escape(token.content, quote=False)}</code></pre>\n"
+    return highlighting.to_html(token.content, _language(token)) + "\n"
 
 
 def _image(renderer: Any, tokens: Sequence[Token], index: int, *_: Any) -> str:

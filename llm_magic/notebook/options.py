@@ -35,7 +35,7 @@ def parse_line(parser: argparse.ArgumentParser, line: str) -> tuple[argparse.Nam
     The text is not split as a shell would: ``%complete what's new?`` has no open quote. Quotes
     around the whole of it are taken off.
     """
-    words: list[str] = []
+    options = parser.parse_args([])
     rest = line.strip()
     while rest.startswith("-"):
         word, rest = _next(rest)
@@ -49,14 +49,32 @@ def parse_line(parser: argparse.ArgumentParser, line: str) -> tuple[argparse.Nam
                     raise UsageError(f"{word} needs a value: {_usage(action)}")
                 value, rest = _next(rest)
                 values.append(value)
-            words += _joined(word, values)
         elif _number_of_values(action) == 1:
-            words += _joined(action.option_strings[0], [value])
+            values = [value]
         else:
             raise UsageError(f"{_usage(action)} stands without {value!r}")
+        _take(parser, options, action, values)
     if len(rest) > 1 and rest[0] == rest[-1] and rest[0] in "\"'" and rest[0] not in rest[1:-1]:
         rest = rest[1:-1]
-    return parser.parse_args(words), rest
+    return options, rest
+
+
+def _take(
+    parser: argparse.ArgumentParser,
+    options: argparse.Namespace,
+    action: argparse.Action,
+    values: list[str],
+) -> None:
+    """Note an option. Read from words, a value such as ``-x`` would pass for another option."""
+    name = action.option_strings[-1]
+    for value in values:
+        if action.choices is not None and value not in action.choices:
+            raise UsageError(f"{name} {value}: {did_you_mean(value, action.choices)}")
+    try:
+        read = [parser._get_value(action, value) for value in values]
+    except argparse.ArgumentError as error:
+        raise UsageError(str(error)) from None
+    action(parser, options, read[0] if action.nargs is None else read, name)
 
 
 def _next(text: str) -> tuple[str, str]:
@@ -86,11 +104,6 @@ def _number_of_values(action: argparse.Action) -> int:
     if isinstance(action.nargs, int):
         return action.nargs
     return 1 if action.nargs is None else 0
-
-
-def _joined(name: str, values: list[str]) -> list[str]:
-    # On its own, a value such as "-x" would pass for an option.
-    return [f"{name}={values[0]}"] if len(values) == 1 else [name, *values]
 
 
 def _usage(action: argparse.Action) -> str:

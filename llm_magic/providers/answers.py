@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from llm_magic.types import AttrDict, Chunk, attributes
+from llm_magic.types import AttrDict, Chunk, as_mapping, attributes, token_count
 
 __all__ = ["FINISH_REASONS", "Events", "to_openai", "usage_to_openai"]
 
@@ -95,27 +95,40 @@ def usage_to_openai(usage: Mapping[str, Any] | None) -> Block | None:
     ``cache_write_tokens`` and ``cache_write_1h_tokens`` are ours: OpenAI has no word for writes to
     the cache. Fields that prices depend on, such as ``server_tool_use``, are kept as they are.
     """
-    if not usage or usage.get("input_tokens") is None:
+    told = as_mapping(usage)
+    uncached, output = token_count(told.get("input_tokens")), token_count(told.get("output_tokens"))
+    if uncached is None or output is None:
         return None
-    read = usage.get("cache_read_input_tokens") or 0
-    written = usage.get("cache_creation_input_tokens") or 0
-    hour = (usage.get("cache_creation") or {}).get("ephemeral_1h_input_tokens") or 0
-    prompt = usage["input_tokens"] + read + written
-    output = usage.get("output_tokens") or 0
-    thinking = (usage.get("output_tokens_details") or {}).get("thinking_tokens") or 0
-    kept = ("server_tool_use", "service_tier", "speed", "inference_geo")
+    read = token_count(told.get("cache_read_input_tokens")) or 0
+    hour, written = _cache_writes(told)
+    prompt = uncached + read + written
+    thinking = token_count(as_mapping(told.get("output_tokens_details")).get("thinking_tokens"))
     return {
         "prompt_tokens": prompt,
         "completion_tokens": output,
         "total_tokens": prompt + output,
         "prompt_tokens_details": {
             "cached_tokens": read,
-            "cache_write_tokens": max(0, written - hour),
+            "cache_write_tokens": written - hour,
             "cache_write_1h_tokens": hour,
         },
-        "completion_tokens_details": {"reasoning_tokens": thinking},
-        **{name: usage[name] for name in kept if usage.get(name) is not None},
+        "completion_tokens_details": {"reasoning_tokens": thinking or 0},
+        **{name: told[name] for name in _KEPT if told.get(name) is not None},
     }
+
+
+# What prices depend on beside the tokens.
+_KEPT = ("server_tool_use", "service_tier", "speed", "inference_geo")
+
+
+def _cache_writes(usage: Mapping[str, Any]) -> tuple[int, int]:
+    """Tokens written to the cache for an hour, and all that were written."""
+    parts = as_mapping(usage.get("cache_creation"))
+    minutes, hour = (
+        token_count(parts.get(f"ephemeral_{span}_input_tokens")) or 0 for span in ("5m", "1h")
+    )
+    told = token_count(usage.get("cache_creation_input_tokens"))
+    return hour, max(told or 0, minutes + hour)
 
 
 class Events:
@@ -205,7 +218,7 @@ class Events:
 
     def _count(self, usage: Mapping[str, Any] | None) -> None:
         # The counts of later events are running totals; what they leave out has not changed.
-        self._usage |= {name: n for name, n in (usage or {}).items() if n is not None}
+        self._usage |= {name: n for name, n in as_mapping(usage).items() if n is not None}
 
     def _delta(self, *, content: str | None = None, **fields: Any) -> Chunk:
         delta = AttrDict(content=content, **fields)

@@ -22,7 +22,7 @@ from llm_magic.providers.reading import Reader
 from llm_magic.providers.sdk import Question, aexchange, connection, exchange, extra_body
 from llm_magic.types import AttrDict, Chunk, Request, Transport
 
-__all__ = ["AnthropicProvider"]
+__all__ = ["AnthropicProvider", "reader_of"]
 
 
 class AnthropicProvider:
@@ -51,7 +51,7 @@ class AnthropicProvider:
     def stream(self, request: Request, transport: Transport) -> Generator[Chunk, None, None]:
         """The answer in pieces."""
         question = self._question(request, transport)
-        reader = _reader(request)
+        reader = reader_of(request)
         with closing(exchange(question, reader)) as pieces:
             for piece in pieces:
                 yield from reader.feed(piece)
@@ -60,7 +60,7 @@ class AnthropicProvider:
     async def astream(self, request: Request, transport: Transport) -> AsyncGenerator[Chunk, None]:
         """As :meth:`stream`, awaited."""
         question = self._question(request, transport)
-        reader = _reader(request)
+        reader = reader_of(request)
         async with aclosing(aexchange(question, reader)) as pieces:
             async for piece in pieces:
                 for chunk in reader.feed(piece):
@@ -92,7 +92,8 @@ class AnthropicProvider:
         )
 
 
-def _reader(request: Request) -> Reader:
+def reader_of(request: Request) -> Reader:
+    """What reads a stream of the Messages API."""
     now = int(time.time())
     events = Events(created=now)
     return Reader(

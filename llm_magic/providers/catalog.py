@@ -613,7 +613,7 @@ def api_key(row: Entry) -> tuple[str, str] | None:
     """
     for variable in row.key_variables:
         value = os.environ.get(variable, "").strip()
-        if value:
+        if value and value != secrets.PLACEHOLDER:
             secrets.register(variable, value)
             return variable, checked(variable, value)
     return None
@@ -622,7 +622,8 @@ def api_key(row: Entry) -> tuple[str, str] | None:
 def has_key(row: Entry) -> bool:
     """Whether a key or credentials for the provider are set; nothing is read from them."""
     variables = (*row.key_variables, *row.credential_variables)
-    return any(os.environ.get(variable, "").strip() for variable in variables)
+    values = (os.environ.get(variable, "").strip() for variable in variables)
+    return any(value and value != secrets.PLACEHOLDER for value in values)
 
 
 def checked(name: str, value: str) -> str:

@@ -152,7 +152,27 @@ def summed(usages: Sequence[Mapping[str, Any] | None]) -> dict[str, Any] | None:
     told = [usage for usage in usages if usage]
     if len(told) < len(usages):
         return None
-    return {**_sum(told), "requests": len(told)}
+    total = {**_sum(told), "requests": len(told)}
+    for name in _MONEY:
+        if any(usage.get(name) is None for usage in told):
+            total.pop(name, None)
+    for name in _WORDS:
+        total |= _in_words(name, told)
+    if any(usage.get("is_byok") for usage in told):
+        total["is_byok"] = True
+    return total
+
+
+# What several requests cost is known when all of them say it.
+_MONEY = ("cost", "cost_in_usd_ticks")
+# What the price of a token depends on.
+_WORDS = ("service_tier", "speed", "inference_geo")
+
+
+def _in_words(name: str, usages: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """The word that all say; of different ones a list, which no price stands for."""
+    words = {str(usage.get(name) or "default") for usage in usages}
+    return {name: " or ".join(sorted(words))} if len(words) > 1 else {}
 
 
 def _sum(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

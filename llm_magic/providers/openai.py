@@ -18,9 +18,9 @@ from typing import Any
 from llm_magic.providers.catalog import Entry
 from llm_magic.providers.reading import Reader, checked, checked_vectors, parsed
 from llm_magic.providers.sdk import Question, aexchange, connection, exchange, extra_body
-from llm_magic.types import AttrDict, Chunk, Request, Transport
+from llm_magic.types import AttrDict, Chunk, Request, Transport, as_mapping, token_count
 
-__all__ = ["OpenAIProvider", "as_openai", "sent_and_notes"]
+__all__ = ["OpenAIProvider", "as_openai", "reader_of", "sent_and_notes", "whole_answer"]
 
 # Values that ask for what happens anyway: leaving them out changes nothing.
 _ASKS_NOTHING: Mapping[str, tuple[object, ...]] = {
@@ -50,18 +50,18 @@ class OpenAIProvider:
         """The whole answer."""
         question = self._question(request, transport, stream=False)
         body = b"".join(exchange(question))
-        return _whole(self._row, parsed(body, request), request)
+        return whole_answer(self._row, parsed(body, request), request)
 
     async def asend(self, request: Request, transport: Transport) -> AttrDict:
         """As :meth:`send`, awaited."""
         question = self._question(request, transport, stream=False)
         body = b"".join([piece async for piece in aexchange(question)])
-        return _whole(self._row, parsed(body, request), request)
+        return whole_answer(self._row, parsed(body, request), request)
 
     def stream(self, request: Request, transport: Transport) -> Generator[Chunk, None, None]:
         """The answer in pieces."""
         question = self._question(request, transport, stream=True)
-        reader = _reader(self._row, request)
+        reader = reader_of(self._row, request)
         with closing(exchange(question, reader)) as pieces:
             for piece in pieces:
                 yield from reader.feed(piece)
@@ -70,7 +70,7 @@ class OpenAIProvider:
     async def astream(self, request: Request, transport: Transport) -> AsyncGenerator[Chunk, None]:
         """As :meth:`stream`, awaited."""
         question = self._question(request, transport, stream=True)
-        reader = _reader(self._row, request)
+        reader = reader_of(self._row, request)
         async with aclosing(aexchange(question, reader)) as pieces:
             async for piece in pieces:
                 for chunk in reader.feed(piece):
@@ -103,16 +103,18 @@ class OpenAIProvider:
         )
 
 
-def _reader(row: Entry, request: Request) -> Reader:
+def reader_of(row: Entry, request: Request) -> Reader:
+    """What reads a stream of this provider."""
     piece = _APIS[request.api].piece
     return Reader(
         request,
         chunks=lambda event: _chunks(row, piece(event)),
-        whole=lambda answer: _whole(row, answer, request),
+        whole=lambda answer: whole_answer(row, answer, request),
     )
 
 
-def _whole(row: Entry, answer: AttrDict, request: Request) -> AttrDict:
+def whole_answer(row: Entry, answer: AttrDict, request: Request) -> AttrDict:
+    """The answer in the chat API's shape, once it is sure that nothing of it is missing."""
     return as_openai(row, _APIS[request.api].whole(answer, request))
 
 
@@ -185,7 +187,7 @@ def sent_and_notes(row: Entry, request: Request) -> tuple[dict[str, Any], list[s
     sent.pop("extra_body", None)
     notes = []
     # What is odd about a provider is known of its chat API alone.
-    for quirk in row.quirks if request.api == "chat" else ():
+    for quirk in row.quirks if sent and request.api == "chat" else ():
         if not quirk.fits(request.model):
             continue
         who = request.reference if quirk.models else row.name
@@ -216,32 +218,59 @@ def _chunks(row: Entry, event: AttrDict) -> tuple[Chunk]:
     return (Chunk(as_openai(row, event)),)
 
 
-# Where servers say how much of the prompt came from their cache, if not where OpenAI does.
-_CACHED = ("prompt_cache_hit_tokens", "cached_tokens")
+# Where DeepSeek, Moonshot or Together, and Mistral say how much of the prompt was in their cache.
+_CACHED = ("prompt_cache_hit_tokens", "cached_tokens", "num_cached_tokens")
 
 
 def as_openai(row: Entry, answer: AttrDict) -> AttrDict:
-    """The same answer, with its usage counted as OpenAI counts."""
-    usage = answer.get("usage")
-    if not usage:
+    """The same answer, or piece of one, with its usage where OpenAI has it and counted alike.
+
+    Sources: https://api-docs.deepseek.com/api/create-chat-completion and
+    https://console.groq.com/docs/api-reference (``x_groq``) and
+    https://platform.kimi.ai/docs/api/chat (usage inside a choice) and
+    https://openrouter.ai/docs/use-cases/usage-accounting
+    """
+    told = answer.get("usage") or _told_elsewhere(answer)
+    if not told:
         return answer
-    for name in _CACHED:
-        if usage.get(name):
-            details = usage.get("prompt_tokens_details") or AttrDict()
-            if details.get("cached_tokens") is None:
-                details["cached_tokens"] = usage[name]
-                usage["prompt_tokens_details"] = details
+    answer["usage"] = told if isinstance(told, Mapping) else None
+    usage = answer["usage"]
+    if usage is None:
+        return answer
+    inside = as_mapping(usage.get("prompt_tokens_details"))
+    if inside.get("cached_tokens") is None:
+        for name in _CACHED:
+            if usage.get(name):
+                usage["prompt_tokens_details"] = {**inside, "cached_tokens": usage[name]}
+                break
     if row.thinking_apart:
         _count_thinking(usage)
+    # Prices depend on it, and they are told the usage alone.
+    if answer.get("service_tier") is not None:
+        usage.setdefault("service_tier", answer["service_tier"])
     return answer
+
+
+def _told_elsewhere(answer: AttrDict) -> Any:
+    """The usage of a stream that ends without a chunk for it: Groq's and Moonshot's."""
+    if "x_groq" in answer:
+        return as_mapping(answer["x_groq"]).get("usage")
+    for choice in answer.get("choices") or ():
+        # That of a first choice is all only where there is no second one.
+        if "usage" in choice and not choice.get("index"):
+            return choice.pop("usage")
+    return None
 
 
 def _count_thinking(usage: AttrDict) -> None:
     """Count the tokens of thinking as output, which they are billed as."""
-    written = usage.get("completion_tokens") or 0
-    thought = (usage.get("total_tokens") or 0) - (usage.get("prompt_tokens") or 0) - written
+    prompt, written, total = (
+        token_count(usage.get(name)) or 0
+        for name in ("prompt_tokens", "completion_tokens", "total_tokens")
+    )
+    thought = total - prompt - written
     if thought > 0:
+        outside = as_mapping(usage.get("completion_tokens_details"))
+        known = token_count(outside.get("reasoning_tokens")) or 0
         usage["completion_tokens"] = written + thought
-        details = usage.get("completion_tokens_details") or AttrDict()
-        details["reasoning_tokens"] = max(thought, details.get("reasoning_tokens") or 0)
-        usage["completion_tokens_details"] = details
+        usage["completion_tokens_details"] = {**outside, "reasoning_tokens": max(thought, known)}

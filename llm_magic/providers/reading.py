@@ -16,6 +16,9 @@ __all__ = ["Reader", "checked", "checked_vectors", "parsed"]
 
 _SHOWN = 200
 
+# How streams end that are not ended by [DONE]: those of Anthropic, and of OpenAI's Responses API.
+_LAST_EVENTS = frozenset({"message_stop", "response.completed", "response.incomplete"})
+
 # json.loads() makes a new decoder a call: a fifth of a stream's time.
 _DECODER = json.JSONDecoder(object_hook=AttrDict)
 
@@ -122,7 +125,7 @@ class Reader:
             self._no_event = None
             if self.done:
                 return
-            self.done = data == "[DONE]" or name == "message_stop"
+            self.done = data == "[DONE]" or name in _LAST_EVENTS
             if data == "[DONE]":
                 return
             for chunk in self._chunks(parsed(data, self._request, partial=self.partial)):

@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from importlib.util import find_spec
@@ -38,6 +40,8 @@ __all__ = [
     "connection",
     "exchange",
     "extra_body",
+    "handled",
+    "handling",
 ]
 
 _CLASSES = {"openai": "OpenAI", "anthropic": "Anthropic"}
@@ -46,6 +50,21 @@ _AZURE_VERSION = "2024-10-21"
 
 # A connection is there soon or never; it is the answer that takes its time.
 _CONNECT_SECONDS = 20.0
+
+
+# Whether somebody takes care of the request that is being sent: what watches the transports for
+# calls of other libraries (llm_magic.attachment) lets it pass.
+handled: ContextVar[bool] = ContextVar("llm_magic_handled", default=False)
+
+
+@contextmanager
+def handling() -> Iterator[None]:
+    """Say that what is sent here is recorded already."""
+    token = handled.set(True)
+    try:
+        yield
+    finally:
+        handled.reset(token)
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,7 +291,8 @@ def exchange(question: Question, reader: Answering | None = None) -> Generator[b
     failure: Exception | None = None
     try:
         sdk_client = client(question.connection)
-        response = sdk_client.post(question.path, **_arguments(question)).http_response
+        with handling():
+            response = sdk_client.post(question.path, **_arguments(question)).http_response
     except Exception as error:
         failure = provider_error(error, request=question.request)
     if failure is not None:
@@ -302,7 +322,8 @@ async def aexchange(
     failure: Exception | None = None
     try:
         sdk_client = await async_client(question.connection)
-        answer = await sdk_client.post(question.path, **_arguments(question))
+        with handling():
+            answer = await sdk_client.post(question.path, **_arguments(question))
         response = answer.http_response
     except Exception as error:
         failure = provider_error(error, request=question.request)

@@ -3,8 +3,25 @@
 Nothing here knows what it stores: text under a text key, rows in a table.
 """
 
-from llm_magic.storage.database import connect
-from llm_magic.storage.folders import prepare_working_folder, writable
+from llm_magic.storage.database import connect, is_full
+from llm_magic.storage.folders import (
+    identity,
+    prepare_working_folder,
+    refuse_folder,
+    refuse_planted,
+    set_aside,
+    writable,
+)
 from llm_magic.storage.store import Store
 
-__all__ = ["Store", "connect", "prepare_working_folder", "writable"]
+__all__ = [
+    "Store",
+    "connect",
+    "identity",
+    "is_full",
+    "prepare_working_folder",
+    "refuse_folder",
+    "refuse_planted",
+    "set_aside",
+    "writable",
+]

@@ -8,30 +8,18 @@ is inspected with plain SQLite first, and refused for anything that :class:`Stor
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
-from llm_magic.exceptions import DamagedStoreError, StoreError, UnsafeStoreError
-from llm_magic.storage.database import is_damage, read_only_uri
-from llm_magic.storage.folders import refuse_links, refuse_planted
+from llm_magic.exceptions import DamagedStoreError, UnsafeStoreError
+from llm_magic.storage.database import open_read_only, telling
+from llm_magic.storage.folders import database_files, refuse_folder, refuse_planted
+from llm_magic.storage.layout import strange
 
-__all__ = ["LARGEST_VALUE", "inspect"]
+__all__ = ["LARGEST_VALUE", "OUR_ROWS", "inspect"]
 
 # Larger than any answer; SQLite itself stops at 1 GB.
 LARGEST_VALUE = 256 * 1024 * 1024
-
-_OBJECTS = {
-    "Cache",
-    "Cache_key_raw",
-    "Cache_expire_time",
-    "Settings",
-    "Settings_count_delete",
-    "Settings_count_insert",
-    "Settings_size_delete",
-    "Settings_size_insert",
-    "Settings_size_update",
-    "sqlite_autoindex_Settings_1",
-    "sqlite_stat1",
-}
 
 _SETTINGS = {
     "count",
@@ -52,12 +40,20 @@ _SETTINGS = {
     "tag_index",
 }
 
-_STRANGE_ROWS = f"""
-    SELECT count(*) FROM Cache
-    WHERE raw IS NOT 1 OR mode IS NOT 1 OR filename IS NOT NULL OR expire_time IS NOT NULL
-       OR tag IS NOT NULL OR typeof(key) <> 'text' OR typeof(value) <> 'text'
-       OR length(CAST(value AS BLOB)) > {LARGEST_VALUE}
+# NULL is never TRUE: a row without one of these is not ours.
+_OUR_KINDS = """
+    (raw IS 1 AND mode IS 1 AND filename IS NULL AND expire_time IS NULL AND tag IS NULL
+     AND typeof(key) = 'text' AND typeof(value) = 'text')
 """
+# The older way reads every value; length() of a text stops at its first NUL.
+_LENGTH = (
+    "octet_length(value)"
+    if sqlite3.sqlite_version_info >= (3, 43)
+    else "length(CAST(value AS BLOB))"
+)
+OUR_ROWS = f"({_OUR_KINDS} AND {_LENGTH} <= {LARGEST_VALUE})"
+
+_ADVICE = "llm-magic cassette repair moves it away; recordings are read from the cassette then"
 
 
 def inspect(folder: Path) -> None:
@@ -73,40 +69,41 @@ def inspect(folder: Path) -> None:
         For one that cannot be read now.
     """
     path = folder / "cache.db"
-    refuse_links(folder)
+    refuse_folder(folder)
     refuse_planted(path)
-    if folder.exists() and not folder.is_dir():
-        raise StoreError(f"{folder} is not a folder")
     if not path.exists():
         return
     if path.stat().st_size == 0:
         # SQLite would take it for a new database; ours appear whole.
         raise DamagedStoreError(f"{path} is empty")
-    try:
-        connection = sqlite3.connect(read_only_uri(path), uri=True, timeout=10)
-    except sqlite3.Error as error:
-        raise StoreError(f"{path} cannot be opened: {error}") from None
-    try:
+    with closing(open_read_only(path)) as connection, telling(path, "cannot be read as a store"):
         _inspect(connection, path)
-    except sqlite3.DatabaseError as error:
-        kind = DamagedStoreError if is_damage(error) else StoreError
-        raise kind(f"{path} cannot be read as a store: {error}") from None
-    finally:
-        connection.close()
 
 
 def _inspect(connection: sqlite3.Connection, path: Path) -> None:
+    # First of all: a view in a table's place may never end.
+    if found := strange(connection):
+        raise UnsafeStoreError(
+            f"{path} holds {found[0]!r}, which is not as llm-magic makes it; it is not opened."
+            f" {_ADVICE}"
+        )
     names = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
-    if strange := sorted(names - _OBJECTS):
-        raise UnsafeStoreError(f"{path} holds {strange[0]!r}, which no store of llm-magic has")
     if "Settings" in names:
         keys = {key for (key,) in connection.execute("SELECT key FROM Settings")}
-        if strange := sorted(map(str, keys - _SETTINGS)):
-            raise UnsafeStoreError(f"{path} holds the setting {strange[0]!r}, which is not ours")
-    if "Cache" in names:
-        (count,) = connection.execute(_STRANGE_ROWS).fetchone()
-        if count:
+        if unknown := sorted(map(str, keys - _SETTINGS)):
             raise UnsafeStoreError(
-                f"{path} holds {count} rows that llm-magic never writes (a pickle, a file name or"
-                " an odd type); it is not opened. Move it away, and replay from the cassette"
+                f"{path} holds the setting {unknown[0]!r}, which is not ours. {_ADVICE}"
             )
+    # No value is larger than the file: most stores are looked through without reading any.
+    size = sum(part.stat().st_size for part in database_files(path) if part.exists())
+    ours = _OUR_KINDS if size <= LARGEST_VALUE else OUR_ROWS
+    if "Cache" in names and (count := _count_strange(connection, ours)):
+        raise UnsafeStoreError(
+            f"{path} holds {count} rows that llm-magic never writes (a pickle, a file name or an"
+            f" odd type); it is not opened. {_ADVICE}"
+        )
+
+
+def _count_strange(connection: sqlite3.Connection, ours: str) -> int:
+    (count,) = connection.execute(f"SELECT count(*) FROM Cache WHERE NOT ({ours})").fetchone()
+    return int(count)

@@ -8,27 +8,33 @@ files, eviction (``least-recently-stored`` from 1 GiB on), statistics that turn 
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import sqlite3
 import tempfile
 import threading
 import warnings
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import diskcache
 
-from llm_magic.exceptions import DamagedStoreError, StoreError, UnsafeStoreError
-from llm_magic.storage.database import is_damage, read_only_uri
-from llm_magic.storage.folders import writable
+from llm_magic.exceptions import (
+    DamagedStoreError,
+    DiskFullError,
+    StoreError,
+    UnsafeStoreError,
+)
+from llm_magic.storage import layout
+from llm_magic.storage.database import is_forbidden, is_full, open_read_only, our_error
+from llm_magic.storage.folders import identity, set_aside, writable
 from llm_magic.storage.preflight import LARGEST_VALUE, inspect
 
 __all__ = ["Store"]
 
 _MODE_RAW = 1
+# Rows that a walk through the store reads at once.
+_PAGE = 50
 
 _SETTINGS = {
     "cull_limit": 0,
@@ -85,14 +91,6 @@ class TextDisk(diskcache.Disk):  # type: ignore[misc]
         raise UnsafeStoreError("the store names a file; nothing was removed")
 
 
-def _identity(folder: Path) -> tuple[int, int] | None:
-    try:
-        status = os.stat(folder / "cache.db")
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
-
-
 def _open_cache(folder: Path) -> Any:
     return diskcache.Cache(str(folder), timeout=30, disk=TextDisk, **_SETTINGS)
 
@@ -104,7 +102,9 @@ class Store:
     ----------
     folder : pathlib.Path
         Folder of the database; made if it can be. In a read-only folder the store reads what is
-        there, and writing raises.
+        there, and writing raises. On a full disk too, until there is space again.
+    read_only : bool
+        Read what is there, and write nothing, wherever the folder is.
 
     Raises
     ------
@@ -112,9 +112,10 @@ class Store:
         When the folder holds something we never write; it is left as it is.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, read_only: bool = False) -> None:
         self.folder = folder
-        self.read_only = not writable(folder)
+        self._file = folder / "cache.db"
+        self.read_only = read_only or not writable(folder)
         self._lock = threading.Lock()
         self._cache: Any = None
         self._identity: tuple[int, int] | None = None
@@ -137,55 +138,63 @@ class Store:
         if os.path.expandvars(os.path.expanduser(str(self.folder))) != str(self.folder):
             raise StoreError(f"{self.folder}: diskcache cannot use a path with $ or ~ in it")
         try:
-            if not (self.folder / "cache.db").exists():
+            if not self._file.exists():
                 self._create()
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._cache = _open_cache(self.folder)
-            self._identity = _identity(self.folder)
-        except sqlite3.DatabaseError as error:
-            if "readonly" in str(error) or "unable to open" in str(error):
+            self._open_writer()
+        except (sqlite3.Error, OSError) as error:
+            if is_forbidden(error):
                 self.read_only = True
-                self._open_reader()
-                return
-            kind = DamagedStoreError if is_damage(error) else StoreError
-            raise kind(f"{self.folder} cannot be opened: {error}") from None
-        except OSError as error:
-            if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
-                raise StoreError(f"{self.folder} cannot be opened: {error}") from None
-            self.read_only = True
+            elif not is_full(error):
+                raise our_error(self.folder, "cannot be opened", error) from None
             self._open_reader()
+
+    def _open_writer(self) -> None:
+        self.folder.mkdir(mode=0o700, exist_ok=True)
+        cache = _open_cache(self.folder)
+        try:
+            layout.mend(cache._con)
+        except BaseException:
+            cache.close()
+            raise
+        self._identity = identity(self._file)
+        self._close_reader()
+        self._cache = cache
 
     def _create(self) -> None:
         # Made beside its place and moved there whole: other processes never meet a half-made
         # store, and an empty file always means damage.
         parent = self.folder.parent
-        parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Not its parents: a notebook's folder that was deleted is not brought back.
+        parent.mkdir(mode=0o700, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=parent, prefix=f".{self.folder.name}.") as scratch:
             made = Path(scratch) / "new"
             made.mkdir(mode=0o700)
+            layout.make(made / "cache.db")
             _open_cache(made).close()
             # Another process may have been faster; its store is as good.
             with contextlib.suppress(OSError):
                 made.rename(self.folder)
 
     def _open_reader(self) -> None:
-        path = self.folder / "cache.db"
-        if not path.exists():
-            return
-        try:
-            self._reader = sqlite3.connect(
-                read_only_uri(path), uri=True, timeout=10, check_same_thread=False
-            )
-        except sqlite3.Error as error:
-            raise StoreError(f"{path} cannot be read: {error}") from None
+        self._close_reader()
+        path = self._file
+        if path.exists():
+            self._reader = open_read_only(path)
+
+    def _close_reader(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
 
     def _set_aside(self, error: DamagedStoreError) -> None:
-        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
-        aside = self.folder.with_name(f"{self.folder.name}.damaged-{stamp}")
-        self.folder.rename(aside)
+        with contextlib.suppress(DamagedStoreError):
+            inspect(self.folder)
+            # Another process has done it since, and begun a new one.
+            return
+        aside = set_aside(self.folder)
         warnings.warn(
-            f"{error}. It was moved to {aside.name}; recordings are read from the cassette,"
-            " and a new store was begun",
+            f"{error}. It was moved to {aside.name}; recordings are read from the cassette, and a"
+            " new store was begun. %llm cassette repair brings over what can be read of it",
             RuntimeWarning,
             stacklevel=5,
         )
@@ -193,19 +202,16 @@ class Store:
     def get(self, key: str) -> str | None:
         """The text under a key, or None."""
         try:
-            if self._cache is not None:
-                self._reopen_if_deleted()
-                value: str | None = self._cache.get(key)
+            self._reopen_if_deleted()
+            if (cache := self._cache) is not None:
+                value: str | None = cache.get(key)
                 return value
-            if self._reader is not None:
-                with self._lock:
-                    row = self._reader.execute(
-                        "SELECT mode, filename, value FROM Cache WHERE key = ? AND raw = 1", (key,)
-                    ).fetchone()
-                return _checked(*row) if row else None
+            rows = self._fetch(
+                "SELECT mode, filename, value FROM Cache WHERE key = ? AND raw = 1", (key,)
+            )
+            return _checked(*rows[0]) if rows else None
         except (sqlite3.Error, UnicodeError) as error:
             raise StoreError(f"{self.folder} cannot be read: {error}") from None
-        return None
 
     def set(self, key: str, value: str) -> None:
         """Store text; when this returns it is on disk.
@@ -272,66 +278,114 @@ class Store:
         lock, and is left open by an interrupt at the wrong moment. This one waits as long as the
         connection's timeout, and whatever ends it, nothing of it stays open.
         """
-        if self._cache is None:
-            raise StoreError(f"{self.folder} is read-only; nothing was changed")
-        self._reopen_if_deleted()
-        cache, thread = self._cache, threading.get_ident()
-        try:
-            if cache._txn_id == thread:
-                yield cache
-                return
+        nested = self._cache
+        if nested is not None and nested._txn_id == threading.get_ident():
+            with self._typed_errors():
+                yield nested
+            return
+        with self._typed_errors():
+            cache = self._begin()
             connection = cache._con
             try:
-                connection.execute("BEGIN IMMEDIATE")
-                cache._txn_id = thread
+                cache._txn_id = threading.get_ident()
                 yield cache
                 # Before the lock is given back: the next thread sets its own id.
                 cache._txn_id = None
                 connection.execute("COMMIT")
             except BaseException:
-                if cache._txn_id == thread:
+                if cache._txn_id == threading.get_ident():
                     cache._txn_id = None
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
                 raise
+
+    @contextlib.contextmanager
+    def _typed_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except StoreError:
+            raise
         except (sqlite3.Error, diskcache.Timeout, OSError, UnicodeError) as error:
-            raise StoreError(f"{self.folder} cannot be written: {error}") from None
+            raise our_error(self.folder, "cannot be written", error) from None
+
+    def _begin(self) -> Any:
+        """Begin a write transaction on the file that is in the store's place now."""
+        while True:
+            self._reopen_if_deleted()
+            cache = self._cache if self._cache is not None else self._open_again()
+            connection = cache._con
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                # A repair may have held the lock until now, and put another file here.
+                if self._identity == identity(self._file):
+                    return cache
+            except BaseException:
+                connection.execute("ROLLBACK")
+                raise
+            connection.execute("ROLLBACK")
+
+    def _open_again(self) -> Any:
+        """Open for writing a store that could only be read: the disk may have space again."""
+        with self._lock:
+            if self._cache is None and not self.read_only:
+                self._open()
+            if self._cache is None:
+                if self.read_only:
+                    raise StoreError(f"{self.folder} is read-only; nothing was changed")
+                raise DiskFullError(f"{self.folder} cannot be written: the disk is full")
+            return self._cache
 
     def _reopen_if_deleted(self) -> None:
         """Begin anew when somebody deleted the store: writes to its old file would be lost."""
-        if self._cache._txn_id == threading.get_ident() or self._identity == _identity(self.folder):
+        if self._is_in_place():
             return
         with self._lock:
-            if self._identity != _identity(self.folder):
-                self._cache.close()
-                self._open()
-                message = f"{self.folder} was deleted or replaced; a new store was begun"
-                warnings.warn(message, RuntimeWarning, stacklevel=6)
+            if self._is_in_place():
+                return
+            lost, self._cache = self._cache, None
+            if lost is not None:
+                lost.close()
+            self._open()
+        if lost is None:
+            return
+        message = f"{self.folder} was deleted or replaced; a new store was begun"
+        warnings.warn(message, RuntimeWarning, stacklevel=7)
+
+    def _is_in_place(self) -> bool:
+        if (cache := self._cache) is None:
+            return self.read_only or self._reader is not None
+        if cache._txn_id == threading.get_ident():
+            return True
+        return self._identity == identity(self._file)
 
     def items(self, prefix: str = "") -> Iterator[tuple[str, str]]:
         """Keys that begin with the prefix and their text, in the order of the keys."""
-        # diskcache can only walk all keys; the range uses the index on (key, raw).
-        query = "SELECT key, value FROM Cache WHERE raw = 1 AND key >= ? AND key < ? ORDER BY key"
-        bounds = (prefix, prefix + "\U0010ffff")
+        # diskcache can only walk all keys; the range uses the index on (key, raw). Page by page: a
+        # store may be larger than the memory.
+        query = "SELECT key, value FROM Cache WHERE raw = 1 AND key {} ? AND key < ? ORDER BY key"
+        last, comparison = prefix, ">="
+        while True:
+            page = f"{query.format(comparison)} LIMIT {_PAGE}"
+            rows = self._fetch(page, (last, prefix + "\U0010ffff"))
+            for key, value in rows:
+                if type(key) is not str or type(value) is not str:
+                    raise UnsafeStoreError("the store holds a value that is not text")
+                yield key, value
+            if len(rows) < _PAGE:
+                return
+            last, comparison = rows[-1][0], ">"
+
+    def _fetch(self, query: str, values: tuple[str, ...]) -> list[tuple[Any, ...]]:
         try:
-            if self._cache is not None:
-                rows = self._cache._sql(query, bounds).fetchall()
-            elif self._reader is not None:
-                with self._lock:
-                    rows = self._reader.execute(query, bounds).fetchall()
-            else:
-                rows = []
+            if (cache := self._cache) is not None:
+                return list(cache._sql(query, values))
+            with self._lock:
+                return list(self._reader.execute(query, values)) if self._reader else []
         except sqlite3.Error as error:
             raise StoreError(f"{self.folder} cannot be read: {error}") from None
-        for key, value in rows:
-            if type(key) is not str or type(value) is not str:
-                raise UnsafeStoreError("the store holds a value that is not text")
-            yield key, value
 
     def close(self) -> None:
         """Close the connections; the store is then one file."""
         if self._cache is not None:
             self._cache.close()
-        if self._reader is not None:
-            self._reader.close()
-            self._reader = None
+        self._close_reader()

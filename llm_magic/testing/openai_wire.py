@@ -100,6 +100,7 @@ def _identity(answer: Answer, kind: str) -> dict[str, Any]:
         "created": CREATED,
         "model": answer.model,
         "system_fingerprint": "fp_fake",
+        **({"service_tier": answer.reply.service_tier} if answer.reply.service_tier else {}),
     }
 
 
@@ -159,7 +160,7 @@ def _arguments(call: Mapping[str, Any]) -> str:
 def _closing(answer: Answer) -> bytes:
     events = [_chunk(answer, index, {}, answer.finish_reason) for index in range(len(answer.texts))]
     usage = counted(answer, answer.texts)
-    if usage_asked(answer) and usage is not None:
+    if usage_asked(answer) and usage is not None and answer.reply.usage_place == "own chunk":
         identity = _identity(answer, "chat.completion.chunk")
         events.append(_event({**identity, "choices": [], "usage": usage}))
     return b"".join([*events, b"data: [DONE]\n\n"])
@@ -180,6 +181,13 @@ def _chunk(
     chunk = {**_identity(answer, "chat.completion.chunk"), "choices": [choice]}
     if usage_asked(answer):
         chunk["usage"] = None
+    place = answer.reply.usage_place
+    if place == "every chunk" or (place != "own chunk" and finish_reason is not None):
+        usage = counted(answer, answer.texts)
+        if place == "x_groq":
+            chunk["x_groq"] = {"id": f"req_fake_{answer.number}", "usage": usage}
+        else:
+            (choice if place == "choice" else chunk)["usage"] = usage
     return _event(chunk)
 
 

@@ -11,6 +11,11 @@ from typing import Any, Literal
 # Input and output tokens, or the fields of the provider that are laid over what we count.
 Usage = tuple[int, int] | Mapping[str, Any] | Literal["counted"]
 
+# Where a stream of OpenAI's dialect tells its usage: in a chunk of its own, when it is asked for
+# (OpenAI), or unasked in the last chunk (Mistral), in every chunk (Gemini, Perplexity), in the last
+# chunk's `x_groq`, or in its choice (Moonshot).
+UsagePlace = Literal["own chunk", "last chunk", "every chunk", "x_groq", "choice"]
+
 _WORD = re.compile(r"\s*\S+|\s+\Z")
 
 
@@ -21,6 +26,8 @@ class Reply:
     text: str | tuple[str, ...] = ""
     model: str | None = None
     usage: Usage | None = "counted"
+    usage_place: UsagePlace = "own chunk"
+    service_tier: str | None = None
     finish_reason: str | None = None
     tool_calls: tuple[Mapping[str, Any], ...] = ()
     reasoning: str | None = None

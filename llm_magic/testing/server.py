@@ -21,6 +21,7 @@ from llm_magic.testing.scripts import (
     Reply,
     Script,
     Usage,
+    UsagePlace,
     last_user_text,
 )
 from llm_magic.testing.seen import SeenRequest, note
@@ -132,6 +133,8 @@ class FakeServer:
         *,
         model: str | None = None,
         usage: Usage | None = "counted",
+        usage_place: UsagePlace = "own chunk",
+        service_tier: str | None = None,
         finish_reason: str | None = None,
         tool_calls: Iterable[Mapping[str, Any]] = (),
         reasoning: str | None = None,
@@ -150,6 +153,12 @@ class FakeServer:
         usage
             `(input tokens, output tokens)`, or a dict in the words of the provider that is laid
             over the default usage (words counted), or `None` to send no usage.
+        usage_place
+            Where a stream of OpenAI's dialect tells it: in its "own chunk", when that is asked for;
+            or unasked in the "last chunk", in "every chunk", or in the last one's "x_groq" or
+            "choice".
+        service_tier
+            The tier that OpenAI's dialect says it was answered by.
         finish_reason
             In OpenAI's words, translated for Anthropic; other words are sent as they are. By
             default `stop`, or `tool_calls` when there are any.
@@ -176,6 +185,8 @@ class FakeServer:
                 text=text if isinstance(text, str) else tuple(text),
                 model=model,
                 usage=usage,
+                usage_place=usage_place,
+                service_tier=service_tier,
                 finish_reason=finish_reason,
                 tool_calls=tuple(tool_calls),
                 reasoning=reasoning,

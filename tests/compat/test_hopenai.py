@@ -24,7 +24,8 @@ OLD = Path("cache.get_completion.json")
 
 @pytest.fixture(autouse=True)
 def _fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(hopenai, "_meter", hopenai._Meter())
+    monkeypatch.setattr(hopenai, "_log", None)
+    monkeypatch.setattr(hopenai, "_unpriced", set())
     yield
     hopenai._close()
 

@@ -7,7 +7,9 @@ import contextlib
 import io
 import queue
 import re
+import threading
 import time
+from html.parser import HTMLParser
 
 import nbformat
 import pytest
@@ -17,6 +19,7 @@ from jupyter_client.manager import KernelManager
 from traitlets.config import Config
 
 from llm_magic import cli
+from llm_magic.notebook import changes
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _PATIENCE = 60
@@ -93,6 +96,68 @@ def notebook(shell):
     notebook.run("%load_ext llm_magic")
     notebook.run("%llm config model=openai/gpt-5-mini")
     return notebook
+
+
+@pytest.fixture
+def wait_for():
+    """Wait until a trait of a widget passes a test; widgets are closed at the end."""
+
+    def wait(widget, name, passes):
+        passed = threading.Event()
+
+        def look(change=None):
+            if passes(getattr(widget, name)):
+                passed.set()
+
+        widget.observe(look, name)
+        look()
+        assert passed.wait(_PATIENCE), f"{name} stayed {getattr(widget, name)!r}"
+        widget.unobserve(look, name)
+
+    yield wait
+    changes.close()
+
+
+_INERT = {
+    *("h1", "h2", "h3", "h4", "h5", "h6", "p", "div", "blockquote", "pre", "hr", "br", "style"),
+    *("a", "b", "code", "del", "details", "em", "ins", "ol", "s", "span", "strong", "summary"),
+    *("li", "table", "caption", "tbody", "td", "th", "thead", "tr", "ul"),
+}
+_TOLD = {"class", "open", "rel", "role", "scope", "start", "target"}
+
+
+class Active(HTMLParser):
+    """Finds what of some HTML could do anything."""
+
+    def __init__(self, shown):
+        super().__init__()
+        self.found = []
+        self.feed(shown)
+        self.close()
+
+    def handle_starttag(self, tag, attributes):
+        if tag not in _INERT:
+            self.found.append(tag)
+        for name, value in attributes:
+            if name == "href":
+                inert = tag == "a" and value.startswith(("http://", "https://"))
+            elif name == "style":
+                inert = "url" not in value and "expression" not in value
+            else:
+                inert = name in _TOLD or name.startswith("aria-")
+            if not inert:
+                self.found.append((tag, name, value))
+
+    def handle_comment(self, data):
+        self.found.append(data)
+
+    handle_decl = handle_pi = unknown_decl = handle_comment
+
+
+@pytest.fixture
+def active():
+    """What of some HTML could do anything; nothing of ours can."""
+    return lambda shown: Active(shown).found
 
 
 class Kernel:

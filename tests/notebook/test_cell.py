@@ -156,7 +156,7 @@ def test_a_name_that_was_told_stays(asking):
     asking.run("%llm cassette save")
 
     assert [row["notebook"] for row in history.default().rows()] == [None, "analysis"]
-    assert asking.printed == "analysis.cassette.jsonl: 1 recordings (1 replaced)\n"
+    assert asking.printed == "analysis.cassette.jsonl: 1 recording (1 replaced)\n"
 
 
 def test_a_miss_still_counts(asking):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 
 import pandas
 import pytest
@@ -11,6 +12,7 @@ from IPython.core.error import UsageError
 
 from llm_magic import config, history, shelf
 from llm_magic.exceptions import (
+    BudgetExceededError,
     ConfigError,
     LLMMagicError,
     ModeError,
@@ -18,7 +20,6 @@ from llm_magic.exceptions import (
     ReplayMissError,
 )
 from llm_magic.notebook.commands import COMMANDS
-from llm_magic.notebook.tables import Table
 from llm_magic.storage import store
 
 
@@ -125,7 +126,8 @@ def test_cost_keeps_spent_saved_and_unknown_apart(notebook, server):
     assert rows["live calls"] == ["3", "3"]
     assert rows["replayed calls"] == ["1", "1"]
     assert rows["calls without an answer"] == ["1", "1"]
-    assert rows["input tokens, live"] == ["1,000,000", "1,000,000"]
+    # The second answer's provider did not count: nine are estimated.
+    assert rows["input tokens, live"] == ["1,000,009", "1,000,009"]
 
 
 def test_history_is_a_dataframe_of_the_newest_calls(notebook, server):
@@ -144,6 +146,47 @@ def test_history_is_a_dataframe_of_the_newest_calls(notebook, server):
 # Cassette
 
 
+def test_a_damaged_store_is_told_and_repaired(notebook, server, monkeypatch):
+    monkeypatch.setenv("LLM_MAGIC_NOTEBOOK", "analysis.ipynb")
+    notebook.run("%%complete\nWhy?")
+    notebook.run("%llm cassette save")
+    assert notebook.run("%llm cassette check").caption == "everything is in order"
+    path = config.default().workspace.working / "recordings" / "cache.db"
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE Cache SET value = 'edited by hand'")
+    connection.close()
+
+    checked = notebook.run("%llm cassette check")
+    repaired = notebook.run("%llm cassette repair")
+
+    assert checked.caption == "1 problem"
+    assert "row cannot be used" in checked._repr_html_()
+    assert "0 recordings rescued, 1 in a cassette, 0 lost; everything is in order" in repr(repaired)
+    with pytest.warns(RuntimeWarning, match="deleted or replaced"):
+        notebook.run("%%complete\nWhy?")
+    assert server.count == 1
+    assert "there was nothing to repair" in notebook.run("%llm cassette repair").caption
+
+
+def test_a_file_name_in_a_report_is_no_html(notebook, tmp_path):
+    (tmp_path / "work" / "<img src=x>.cassette.jsonl").write_text("nothing")
+
+    report = notebook.run("%llm cassette check")
+
+    assert "<img" not in report._repr_html_()
+    assert "<img src=x>.cassette.jsonl" in repr(report)
+
+
+def test_working_files_that_are_elsewhere_are_told(notebook, monkeypatch, tmp_path):
+    monkeypatch.setenv("LLM_MAGIC_WORKING", str(tmp_path / "fast"))
+
+    shown = cells(notebook.run("%llm status"))
+    cost = notebook.run("%llm cost")
+
+    assert shown["working files"].startswith(str(tmp_path / "fast"))
+    assert cost.caption == f"ledger: {shown['working files']}/history.db"
+
+
 def test_a_cassette_is_saved_under_the_name_that_is_told(notebook, server, tmp_path):
     notebook.run("%%complete\nWhy?")
     status = cells(notebook.run("%llm cassette"))
@@ -152,7 +195,7 @@ def test_a_cassette_is_saved_under_the_name_that_is_told(notebook, server, tmp_p
 
     notebook.run("%llm cassette save analysis.ipynb")
 
-    assert notebook.printed == "analysis.cassette.jsonl: 1 recordings (1 new)\n"
+    assert notebook.printed == "analysis.cassette.jsonl: 1 recording (1 new)\n"
     lines = (tmp_path / "work" / "analysis.cassette.jsonl").read_text().splitlines()
     assert json.loads(lines[0])["notebook"] == "analysis.ipynb"
     assert json.loads(lines[1])["response"]["choices"][0]["message"]["content"] == "You said: Why?"
@@ -172,7 +215,7 @@ def test_saving_adopts_only_what_this_session_used(notebook, server):
 
     notebook.run("%llm cassette save analysis")
 
-    assert notebook.printed == "analysis.cassette.jsonl: 1 recordings (1 new)\n"
+    assert notebook.printed == "analysis.cassette.jsonl: 1 recording (1 new)\n"
 
 
 def test_saving_a_known_notebook_needs_no_name(notebook, server, monkeypatch, tmp_path):
@@ -184,8 +227,8 @@ def test_saving_a_known_notebook_needs_no_name(notebook, server, monkeypatch, tm
     first = notebook.printed
     notebook.run("%llm cassette save")
 
-    assert first == "report.cassette.jsonl: 1 recordings (1 new)\n"
-    assert notebook.printed == "report.cassette.jsonl: 1 recordings (nothing changed)\n"
+    assert first == "report.cassette.jsonl: 1 recording (1 new)\n"
+    assert notebook.printed == "report.cassette.jsonl: 1 recording (nothing changed)\n"
 
 
 def test_there_may_be_nothing_to_save(notebook):
@@ -212,7 +255,7 @@ def test_the_status_is_everything_at_a_glance(notebook, server, line):
 
 
 def test_a_folder_that_cannot_be_written_is_named_as_such(notebook, monkeypatch):
-    for module in (history, shelf, store):
+    for module in (history.database, shelf, store):
         monkeypatch.setattr(module, "writable", lambda _: False)
 
     notebook.run("%reload_ext llm_magic")
@@ -258,7 +301,7 @@ def test_a_magic_option_wins_over_a_setting(notebook, server):
         ("alias fast=", UsageError, "write fast=provider/model"),
         ("alias a/b=echo/echo", ConfigError, "an alias is one word without a slash"),
         ("alias fast=opanai/gpt-5", ModelNameError, "did you mean openai"),
-        ("cost x", UsageError, "%llm cost takes nothing more"),
+        ("cost x", UsageError, "%llm cost: no option x"),
         ("status x", UsageError, "%llm status takes nothing more"),
         ("history x", UsageError, "%llm history x: how many calls? write a number"),
         ("history -1", UsageError, "write a number"),
@@ -270,6 +313,8 @@ def test_a_magic_option_wins_over_a_setting(notebook, server):
         ("cassette save ../a.ipynb", UsageError, "a file name, without a folder"),
         ("cassette save ''", UsageError, "a file name, without a folder"),
         ("cassette status x", UsageError, "takes nothing more"),
+        ("cassette check x", UsageError, "takes nothing more"),
+        ("cassette repair x", UsageError, "takes nothing more"),
         ("config model", UsageError, "write model=VALUE"),
         ("config modle=x", ConfigError, "no setting 'modle'; did you mean"),
         ("config mode=x", ModeError, "REPLAY, FALLBACK, CAPTURE, DISABLED"),
@@ -294,28 +339,6 @@ def test_the_manual_lists_the_commands(notebook):
     notebook.run("%llm?")
 
     assert all(f"%llm {name}" in pages[0]["text/plain"] for name in COMMANDS)
-
-
-# Tables
-
-
-def test_a_table_is_text_and_escaped_html():
-    table = Table(["a", "b<"], [("<script>", 1), ("x", None)], "under & below")
-
-    assert repr(table) == "a         b<\n<script>  1\nx         None\nunder & below"
-    html = table._repr_html_()
-    assert "<script>" not in html
-    assert "<td>&lt;script&gt;</td><td>1</td>" in html
-    assert "under &amp; below" in html
-
-
-def test_a_table_may_be_without_header_and_caption():
-    table = Table([], [("a", "b")])
-
-    assert repr(table) == "a  b"
-    assert "<thead>" not in table._repr_html_()
-    assert "<caption" not in table._repr_html_()
-    assert repr(Table([], [])) == ""
 
 
 # Recordings: list, show, diff, prune, forget
@@ -410,9 +433,7 @@ def test_forgetting_shows_first_and_then_removes_everywhere(report, tmp_path, ho
     assert keys(shown).keys() == {"Why?"}
     assert "nothing is removed yet" in repr(shown)
     assert before.keys() == {"Why?", "What?", "Who?"}
-    assert report.printed.startswith(
-        "removed: 1 recordings (report.cassette.jsonl), the texts of 2"
-    )
+    assert report.printed.startswith("removed: 1 recording (report.cassette.jsonl), the texts of 2")
     assert "git log --all -- report.cassette.jsonl" in report.printed
     assert keys(report.run("%llm cassette list")).keys() == {"What?", "Who?"}
     frame = report.run("%llm history")
@@ -435,7 +456,7 @@ def test_texts_of_calls_without_a_recording_are_forgotten_too(report):
 
     report.run("%llm forget --text 'Never asked' --yes")
 
-    assert "removed: 0 recordings, the texts of 1 rows" in report.printed
+    assert "removed: 0 recordings, the texts of 1 row of the ledger" in report.printed
     assert report.run("%llm history 1")["prompt"].isna().all()
 
 
@@ -499,3 +520,48 @@ def test_a_miss_in_a_terminal_is_text_only(terminal, server):
 
     assert "[-long-]{+short+}" in str(caught.value)
     assert not terminal.outputs
+
+
+# budget
+
+
+def test_a_budget_is_set_shown_and_taken_away(notebook, server):
+    notebook.run("%llm budget 0.50")
+    assert notebook.printed == "budget per session: $0.50\n"
+    notebook.run("%llm budget 2 --per day")
+    assert notebook.printed == "budget per day: $2.00\n"
+
+    table = repr(notebook.run("%llm budget"))
+    assert [line.split()[:2] for line in table.splitlines()[1:]] == [
+        ["session", "$0.50"],
+        ["day", "$2.00"],
+    ]
+
+    notebook.run("%llm budget off")
+    assert notebook.printed == "budget per session: none\n"
+    assert "session" not in repr(notebook.run("%llm budget")).partition("\n")[2].partition("no")[0]
+
+
+def test_a_cell_that_a_budget_does_not_admit_fails_in_one_line(notebook, server):
+    notebook.run("%llm budget 0.000001 --per call")
+
+    said = notebook.fails("%%complete -m openai/gpt-5-mini\nWhy?", BudgetExceededError)
+
+    assert said.startswith("BudgetExceededError: not sent: this call can cost up to $")
+    assert "\n" not in said
+    assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("budget lots", "it takes an amount in USD, such as 0.50"),
+        ("budget 1 --per weak", "day, process"),
+        ("budget 1 2 3", "%llm budget USD"),
+    ],
+)
+def test_a_wrong_budget_is_told_in_one_line(line, told, notebook):
+    said = notebook.fails(f"%llm {line}", (UsageError, ConfigError))
+
+    assert told in said
+    assert "\n" not in said

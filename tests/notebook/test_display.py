@@ -7,6 +7,7 @@ import copy
 import datetime
 import json
 import pickle
+import re
 from decimal import Decimal
 
 import pytest
@@ -14,6 +15,7 @@ from IPython.core.displaypub import CapturingDisplayPublisher
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
+from llm_magic import replay
 from llm_magic.formats import count, usd
 from llm_magic.notebook.display import (
     FORMATS,
@@ -109,8 +111,7 @@ def test_counts_have_separators(number, shown):
         (completion(latency_ms=None), "openai/gpt-5-mini · 1,204 + 380 tokens · $0.0042 · live"),
         (
             replayed(),
-            "openai/gpt-5-mini · 1,204 + 380 tokens · $0.00 · replayed from 2026-11-20"
-            " · saved $0.0042",
+            "openai/gpt-5-mini · 1,204 + 380 tokens · $0.00 · replayed from 2026-11-20",
         ),
         (
             replayed(saved=Decimal(0), recorded=None, reference="echo/echo"),
@@ -254,9 +255,9 @@ def test_a_partial_answer_says_why_it_is_incomplete():
         ("md", "*a*", "<p><em>a</em></p>"),
         ("text", "*a* <b>\nc", ">*a* &lt;b&gt;\nc</pre>"),
         ("html", "<b>a</b>", ">&lt;b&gt;a&lt;/b&gt;</pre>"),
-        ("code", "x\n```py\na<b\n```\ny\n```\nc\n```", "<pre><code>a&lt;b\n\nc\n</code></pre>"),
-        ("code", "a<b", "<pre><code>a&lt;b</code></pre>"),
-        ("json", '{"a":"<é>"}', '>{\n  "a": "&lt;é&gt;"\n}</pre>'),
+        ("code", "x\n```py\na<b\n```\ny\n```\nc\n```", ">a&lt;b\n</code></pre>\n<pre "),
+        ("code", "a<b", "<code>a&lt;b</code></pre>"),
+        ("json", '{"a":"<é>"}', '<span class="s">"&lt;é&gt;"</span>\n}</code></pre>'),
         ("json", "no <json>", ">no &lt;json&gt;</pre>"),
     ],
 )
@@ -282,12 +283,69 @@ def test_an_unknown_format_is_refused_with_the_known_ones():
         Answer("", format="pdf")
 
 
-def test_every_choice_has_its_heading():
+def test_choices_are_blocks_in_text_and_tabs_in_html():
     data = bundle("a", completion=completion("a", "b"))
 
     assert data["text/plain"].startswith("choice 1:\na\n\nchoice 2:\nb\n\nopenai/")
-    assert data["text/html"].index("choice 1") < data["text/html"].index("<p>a</p>")
-    assert data["text/html"].index("choice 2") < data["text/html"].index("<p>b</p>")
+    tabs = re.findall(
+        r'<details name="(\S+)"( open)?><summary>(.*?)</summary>.*?<p>(.*?)</p>',
+        data["text/html"],
+        re.DOTALL,
+    )
+    group = tabs[0][0]
+    assert tabs == [(group, " open", "choice 1", "a"), (group, "", "choice 2", "b")]
+
+
+def test_the_tabs_of_two_cells_are_apart_and_those_of_one_cell_stay():
+    def group(line):
+        run = replay.begin_run(cell={"line": line})
+        shown = bundle(completion=completion("a", "b"))["text/html"]
+        replay.end_run(run, ok=True)
+        return re.search(r'name="(\S+)"', shown)[1]
+
+    assert group("%%complete") == group("%%complete") != group("answer")
+
+
+def test_reasoning_and_calls_are_folded_away_below_the_text():
+    calls = [{"function": {"name": "weather", "arguments": '{"city": "<Oslo>"}'}}]
+    source = completion("Rain.")
+    source.choices[0].message.update(reasoning_content="They ask of <Oslo>.", tool_calls=calls)
+
+    data = bundle("Rain.", completion=source)
+
+    assert data["text/plain"].startswith(
+        "Rain.\n\nreasoning:\nThey ask of <Oslo>.\n\n"
+        'called weather:\nweather({"city": "<Oslo>"})\n\nopenai/'
+    )
+    folded = re.findall(r"<summary[^>]*>(.*?)</summary><pre[^>]*>(.*?)</pre>", data["text/html"])
+    assert folded == [
+        ("reasoning", "They ask of &lt;Oslo&gt;."),
+        ("called weather", 'weather({"city": "&lt;Oslo&gt;"})'),
+    ]
+    assert data["text/html"].index("Rain.") < data["text/html"].index("<summary")
+    assert " open>" not in data["text/html"]
+
+
+def test_an_answer_that_is_only_a_call_shows_it_unfolded():
+    source = completion("")
+    source.choices[0].message["tool_calls"] = [{"function": {"name": "f", "arguments": "{}"}}]
+
+    data = bundle("", completion=source)
+
+    assert data["text/plain"].startswith("called f:\nf({})\n\nopenai/")
+    assert " open><summary" in data["text/html"]
+
+
+def test_a_style_comes_only_with_what_needs_it():
+    assert "<style>" not in bundle("```\nx\n``` and `y`")["text/html"]
+    assert "<style>" in bundle("```python\nx = 1\n```")["text/html"]
+    assert "<style>" in bundle(completion=completion("a", "b"))["text/html"]
+
+
+def test_a_name_that_turns_its_line_around_shows_its_code():
+    name = "openai/\u202egpt"
+
+    assert footer(completion(reference=name)).startswith("openai/<U+202E>gpt · 1,204")
 
 
 @pytest.mark.parametrize("format", [name for name in FORMATS if name != "none"])

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+import threading
 from decimal import Decimal
 
+import comm
 import pytest
 from IPython.core.error import UsageError
 
 import llm_magic
-from llm_magic import history
+from llm_magic import chats, history
 from llm_magic.exceptions import (
     AuthenticationError,
     ConfigError,
@@ -23,7 +25,7 @@ from llm_magic.exceptions import (
     ServerError,
     TemplateError,
 )
-from llm_magic.notebook import magics
+from llm_magic.notebook import changes, display, magics
 from llm_magic.notebook.display import FORMATS, MIME_TYPE, AnswerText
 from llm_magic.notebook.questions import Question
 
@@ -260,7 +262,7 @@ def test_what_a_model_says_is_inert(notebook, server, format):
     [
         ("md", "<strong>x</strong>"),
         ("text", "**x** &lt;b&gt;"),
-        ("code", "<pre><code>**x** &lt;b&gt;"),
+        ("code", "<code>**x** &lt;b&gt;"),
         ("html", "**x** &lt;b&gt;"),
         ("json", "**x** &lt;b&gt;"),
     ],
@@ -278,7 +280,9 @@ def test_format_code_shows_the_code_alone(notebook, server):
 
     notebook.run("%%complete --format code\nWhy?")
 
-    assert "<code>x = 1 &lt; 2\n</code>" in notebook.outputs[-1]["data"]["text/html"]
+    shown = re.sub(r"<[^>]*>", "", notebook.outputs[-1]["data"]["text/html"])
+    assert "x = 1 &lt; 2\n" in shown
+    assert "Here it is" not in shown
 
 
 def test_format_none_shows_nothing(notebook, server):
@@ -388,14 +392,14 @@ def test_a_line_binds_out_too(notebook, server):
 @pytest.mark.parametrize(
     ("cell", "kind", "told"),
     [
-        ("%%complete --tempature 1\nWhy?", UsageError, "did you mean --temperature?"),
-        ("%%complete --temp 1\nWhy?", UsageError, "did you mean --temperature?"),
+        ("%%complete --tempature 1\nWhy?", UsageError, "did you mean --temperature or"),
+        ("%%complete --temp 1\nWhy?", UsageError, "did you mean --template or --temperature?"),
         ("%%complete -x\nWhy?", UsageError, "no option -x"),
         ("%%complete -m\nWhy?", UsageError, "-m needs a value: -m MODEL"),
         ("%%complete --out\nWhy?", UsageError, "--out needs a value: --out NAME"),
         ("%%complete -T warm\nWhy?", UsageError, "invalid float value: 'warm'"),
         ("%%complete --max-tokens 1.5\nWhy?", UsageError, "invalid int value: '1.5'"),
-        ("%%complete --format pdf\nWhy?", UsageError, "invalid choice: 'pdf'"),
+        ("%%complete --format pdf\nWhy?", UsageError, "--format pdf: use one of: code"),
         ("%%complete --out 1x\nWhy?", UsageError, "--out 1x: that is no name"),
         ("%%complete --out class\nWhy?", UsageError, "--out class: that is no name"),
         ("%%complete --out a.b\nWhy?", UsageError, "--out a.b: that is no name"),
@@ -407,7 +411,7 @@ def test_a_line_binds_out_too(notebook, server):
         ("%%complete\n  \n\n", UsageError, "the cell is empty"),
         ("%complete", UsageError, "write the prompt"),
         ("%complete -T 0", UsageError, "write the prompt"),
-        ("%complete --refrsh why?", UsageError, "did you mean --refresh?"),
+        ("%complete --refrsh why?", UsageError, "did you mean --refresh or"),
         ("%%complete --mode REPLY\nWhy?", ModeError, "did you mean REPLAY?"),
         ("%%complete --mode x\nWhy?", ModeError, "REPLAY, FALLBACK, CAPTURE, DISABLED"),
         ("%%complete\n{{ nmae }}", TemplateError, "did you mean name?"),
@@ -516,14 +520,14 @@ def test_a_provider_that_refuses_is_told_in_one_line(notebook, server):
 
 def test_an_interrupt_fails_the_cell_and_keeps_its_text(notebook, server, monkeypatch):
     """A kernel's real interrupt is in test_kernel.py."""
-    text = magics.LiveAnswer.add
+    text = display.LiveAnswer.add
 
     def interrupted(self, piece):
         text(self, piece)
         if self.text == "one two":
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(magics.LiveAnswer, "add", interrupted)
+    monkeypatch.setattr(display.LiveAnswer, "add", interrupted)
     server.reply("one two three")
 
     message = notebook.fails("%%complete\nWhy?", KeyboardInterrupt)
@@ -566,6 +570,11 @@ def traces(shell):
             "configurables": list(shell.configurables),
             "variables": {name for name in shell.user_ns if not name.startswith("_")},
             "loaded": dict(magics._loaded),
+            "matchers": list(shell.Completer.custom_matchers),
+            "threads": {one.name for one in threading.enumerate() if "llm-magic" in one.name},
+            "closers": list(changes._closers),
+            "comms": list(comm.get_comm_manager().targets),
+            "chats": list(chats.default()),
         }
 
     return look

@@ -27,7 +27,8 @@ CLASSES = {
         "llm-magic-markdown tex2jax_ignore mathjax_ignore",
         "tex2jax_process mathjax_process",
     },
-    "span": {"tex2jax_process mathjax_process"},
+    "span": {"tex2jax_process mathjax_process", "c", "k", "s", "m", "nb", "nt", "gd", "gi"},
+    "pre": {"llm-magic-code"},
 }
 VOID = {"br", "hr"}
 
@@ -41,7 +42,8 @@ def allowed(tag, name, value):
         "rel": value == "noopener noreferrer nofollow",
         "target": value == "_blank",
         "start": tag == "ol" and value.isdigit(),
-        "style": tag in ("td", "th") and value in ALIGNMENT,
+        "style": (tag in ("td", "th") and value in ALIGNMENT)
+        or (tag == "pre" and "url" not in value),
     }.get(name, False)
 
 
@@ -90,7 +92,7 @@ def body(text):
     shown = to_html(text)
     assert shown.startswith(start)
     assert shown.endswith(end)
-    return shown[len(start) : -len(end)].rstrip("\n")
+    return re.sub(r'(<pre[^>]*) style="[^"]*"', r"\1", shown[len(start) : -len(end)].rstrip("\n"))
 
 
 def formulas(text):
@@ -237,7 +239,10 @@ def test_text_that_the_parser_trips_over_is_shown_as_it_is(monkeypatch):
         ("[x]()", "<p>x</p>"),
         ("![a *b*](https://a.test/b.png)", "<p>![a *b*](https://a.test/b.png)</p>"),
         ("```\na<b\n```", "<pre><code>a&lt;b\n</code></pre>"),
-        ("```c++ title\nx\n```", '<pre><code class="language-c++">x\n</code></pre>'),
+        (
+            "```c++ title\nx\n```",
+            '<pre class="llm-magic-code"><code class="language-c++">x\n</code></pre>',
+        ),
         ('```a"b<c\nx\n```', '<pre><code class="language-abc">x\n</code></pre>'),
     ],
 )
@@ -267,6 +272,12 @@ def test_lists_in_lists_are_shown_to_the_last():
     shown = to_html("\n".join("  " * level + f"- level{level}" for level in range(depth)))
 
     assert f"level{depth - 1}" in shown
+
+
+@pytest.mark.parametrize("depth", [1, 58, 59, 60, 61, 200])
+@pytest.mark.parametrize("opening", ["> ", "- "])
+def test_what_is_nested_too_deeply_is_shown_as_source(opening, depth):
+    assert "the end" in inspect(opening * depth + "the end").text
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,7 @@ def test_options_come_first_and_the_rest_is_text(line, options, rest):
     ("line", "told"),
     [
         ("--modle a/b", "no option --modle; did you mean --mode"),
-        ("--temp 1", "no option --temp; did you mean --temperature?"),
+        ("--temp 1", "no option --temp; did you mean --template or --temperature?"),
         ("--max 1", "no option --max; use one of: --max-tokens"),
         ("-q 1", "no option -q; use one of: "),
         ("-", "no option -"),

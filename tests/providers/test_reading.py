@@ -5,7 +5,7 @@ import pytest
 from llm_magic.exceptions import IncompleteError, OverloadedError, ProviderError
 from llm_magic.providers import catalog
 from llm_magic.providers.assembly import Assembly
-from llm_magic.providers.openai import _reader
+from llm_magic.providers.openai import reader_of
 from llm_magic.providers.reading import checked, parsed
 from llm_magic.types import Request, attributes
 
@@ -27,7 +27,7 @@ def piece(content, finish_reason=None):
 
 
 def read(*pieces):
-    reader = _reader(catalog.entry("openai"), REQUEST)
+    reader = reader_of(catalog.entry("openai"), REQUEST)
     chunks = [chunk for data in pieces for chunk in reader.feed(data)]
     return chunks + list(reader.end())
 

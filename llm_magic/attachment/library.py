@@ -1,0 +1,145 @@
+"""httpx2 and httpx: two libraries that work alike and share no class."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Mapping
+from types import ModuleType
+from typing import Any, Protocol
+
+__all__ = ["Library", "Watcher"]
+
+
+class Watcher(Protocol):
+    """Is told what comes of an answer, and how it ends."""
+
+    def came(self, piece: bytes) -> None:
+        """Bytes that the caller is about to get."""
+
+    def ended(self) -> None:
+        """All bytes have come."""
+
+    def broke(self, error: BaseException) -> None:
+        """No more comes, because of this."""
+
+    def closed(self) -> None:
+        """The caller wants no more; also after the end."""
+
+    def dropped(self) -> None:
+        """Nobody holds the stream any more; also after the end."""
+
+
+class Library:
+    """One of the two: makes responses of its kind, and has its streams watched.
+
+    Parameters
+    ----------
+    module : module
+        ``httpx2`` or ``httpx``.
+    """
+
+    def __init__(self, module: ModuleType) -> None:
+        self.module: Any = module
+        # Both check that streams inherit from classes of their own.
+        both = (self.module.SyncByteStream, self.module.AsyncByteStream)
+        self._watched_sync = type("WatchedStream", (_WatchedSync, both[0]), {})
+        self._watched_async = type("WatchedAsyncStream", (_WatchedAsync, both[1]), {})
+        self._stored = type("StoredStream", (_Stored, *both), {})
+
+    def body(self, request: Any) -> bytes | None:
+        """The body of a request; None for one that is not there before it is sent."""
+        try:
+            content: bytes = request.content
+        except self.module.RequestNotRead:
+            return None
+        return content
+
+    def response(self, status: int, headers: Mapping[str, str], body: bytes) -> Any:
+        """A response that has not been read yet, as one from a server."""
+        return self.module.Response(status, headers=dict(headers), stream=self._stored(body))
+
+    def decoded(self, headers: Mapping[str, str], body: bytes) -> bytes:
+        """The body without its compression."""
+        if not headers.get("content-encoding"):
+            return body
+        content: bytes = self.module.Response(200, headers=headers, content=body).content
+        return content
+
+    def watch(self, response: Any, watcher: Watcher) -> None:
+        """Let the watcher see what the caller reads, when the caller reads it."""
+        is_async = isinstance(response.stream, self.module.AsyncByteStream)
+        kind = self._watched_async if is_async else self._watched_sync
+        response.stream = kind(response.stream, watcher)
+
+
+class _WatchedSync:
+    def __init__(self, stream: Any, watcher: Watcher) -> None:
+        self._stream = stream
+        self._watcher = watcher
+
+    def __iter__(self) -> Iterator[bytes]:
+        try:
+            for piece in self._stream:
+                self._watcher.came(piece)
+                yield piece
+        except GeneratorExit:
+            # close() tells whether that was meant.
+            raise
+        except BaseException as error:
+            self._watcher.broke(error)
+            raise
+        self._watcher.ended()
+
+    def close(self) -> None:
+        try:
+            self._stream.close()
+        finally:
+            self._watcher.closed()
+
+    def __del__(self) -> None:
+        self._watcher.dropped()
+
+
+class _WatchedAsync:
+    def __init__(self, stream: Any, watcher: Watcher) -> None:
+        self._stream = stream
+        self._watcher = watcher
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        try:
+            async for piece in self._stream:
+                self._watcher.came(piece)
+                yield piece
+        except GeneratorExit:
+            raise
+        except BaseException as error:
+            self._watcher.broke(error)
+            raise
+        self._watcher.ended()
+
+    async def aclose(self) -> None:
+        try:
+            await self._stream.aclose()
+        finally:
+            self._watcher.closed()
+
+    def __del__(self) -> None:
+        self._watcher.dropped()
+
+
+class _Stored:
+    """Bytes that stand in for those of a connection."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield self._body
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield self._body
+
+    def close(self) -> None:
+        pass
+
+    async def aclose(self) -> None:
+        pass

@@ -1,0 +1,6 @@
+"""httpx by itself."""
+
+import httpx
+from plain import main
+
+main(httpx)
