@@ -1,0 +1,347 @@
+"""A real JupyterLab, a real Chromium and a fake provider, the same for all tests of this folder.
+
+Nothing waits for time, only for a state: a kernel that is idle, a text that is there. Nothing
+leaves this machine: Chromium resolves no name, and a page that asks for anything but the server of
+these tests fails its test, as does an error in the browser's console. Each test leaves its page as
+``out/NAME-light.png`` and ``out/NAME-dark.png``, to be looked at.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from urllib.parse import quote, urlsplit
+
+import nbformat
+import pytest
+
+from llm_magic.testing import FakeServer
+
+OUT = Path(__file__).parent / "out"
+_PATIENCE = 30  # seconds; a machine may have other things to do
+
+_SETTINGS = {
+    # Asks for the news of the project, over the network.
+    "apputils-extension/notification": {
+        "fetchNews": "false",
+        "checkForUpdates": False,
+        "doNotDisturbMode": True,
+    },
+    # All cells and all outputs are in the page, also those that nobody scrolled to.
+    "notebook-extension/tracker": {"windowingMode": "none", "maxNumberOutputs": 9999},
+}
+_OFFLINE = [
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-quic",
+    "--disable-sync",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+    "--no-first-run",
+    "--no-proxy-server",
+]
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """The browser's program; its absence is a failure where tests decide about a change."""
+    for name in ("chromium", "chromium-browser", "google-chrome"):
+        if path := shutil.which(name):
+            return path
+    reason = "there is no Chromium here: apt-get install chromium fonts-dejavu-core"
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+class Lab:
+    """A JupyterLab server with folders of its own.
+
+    Parameters
+    ----------
+    base : pathlib.Path
+        Where these are.
+    models : FakeServer
+        Whom its kernels ask.
+    """
+
+    def __init__(self, base, models):
+        self.root = base / "root"
+        self.models = models
+        self._base = base
+        self._token = secrets.token_hex(16)
+        for folder in (self.root, base / "home"):
+            folder.mkdir()
+        for name, content in _SETTINGS.items():
+            path = base / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
+            path.parent.mkdir(parents=True)
+            path.write_text(json.dumps(content))
+        self._log = (base / "server.log").open("w+")
+        self._process = subprocess.Popen(
+            self._command(), env=self._environment(), stdout=self._log, stderr=self._log
+        )
+        self.url = self._address()
+
+    def _command(self):
+        options = {
+            "ServerApp.ip": "127.0.0.1",
+            "ServerApp.port": 0,
+            "ServerApp.root_dir": self.root,
+            "ServerApp.allow_root": True,
+            "IdentityProvider.token": self._token,
+            # `window.jupyterapp`, through which the tests ask what state the page is in.
+            "LabApp.expose_app_in_browser": True,
+            "LabApp.extension_manager": "readonly",
+        }
+        given = [f"--{name}={value}" for name, value in options.items()]
+        return [sys.executable, "-m", "jupyterlab", "--no-browser", *given]
+
+    def _environment(self):
+        folders = {
+            "HOME": "home",
+            "IPYTHONDIR": "ipython",
+            "JUPYTER_CONFIG_DIR": "config",
+            "JUPYTER_DATA_DIR": "data",
+            "JUPYTER_RUNTIME_DIR": "runtime",
+            "JUPYTERLAB_SETTINGS_DIR": "settings",
+            "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
+        }
+        return {
+            "PATH": os.environ["PATH"],
+            "LANG": "C.UTF-8",
+            **{name: str(self._base / folder) for name, folder in folders.items()},
+            "OPENAI_BASE_URL": self.models.openai_url,
+            "OPENAI_API_KEY": "sk-test-openai-0123456789abcdef",
+            "LLM_MAGIC_MODEL": "openai/gpt-5-mini",
+        }
+
+    def _address(self):
+        """Where it listens, which it writes into a file once it does."""
+        end = time.monotonic() + _PATIENCE
+        while self._process.poll() is None and time.monotonic() < end:
+            for path in (self._base / "runtime").glob("jpserver-*.json"):
+                text = path.read_text()
+                if text.endswith("}"):
+                    return json.loads(text)["url"]
+            time.sleep(0.05)
+        self._log.seek(0)
+        raise RuntimeError(f"JupyterLab did not start:\n{self._log.read()[-4000:]}")
+
+    def link(self, name):
+        """The address of a notebook; without the tabs that earlier tests left."""
+        return f"{self.url}lab/tree/{quote(name)}?reset&token={self._token}"
+
+    def close(self):
+        """End it, and its kernels with it."""
+        self._process.terminate()
+        self._process.wait(_PATIENCE)
+        self._log.close()
+
+
+@pytest.fixture(scope="session")
+def lab(chromium, tmp_path_factory):
+    """The server; it starts only where there is a browser for it."""
+    with FakeServer() as models:
+        lab = Lab(tmp_path_factory.mktemp("lab"), models)
+        yield lab
+        lab.close()
+
+
+@pytest.fixture(scope="module")
+def browser(chromium):
+    """One window of Chromium for a module.
+
+    Not for the session: as long as it is open, an event loop runs in this thread, and other tests
+    could not start their own.
+    """
+    from playwright.sync_api import expect, sync_playwright
+
+    expect.set_options(timeout=_PATIENCE * 1000)
+    sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=[*_OFFLINE, *sandbox])
+        context = browser.new_context(viewport={"width": 1200, "height": 900})
+        context.set_default_timeout(_PATIENCE * 1000)
+        yield context
+        browser.close()
+
+
+_UNTIL = """
+  const until = async test => {
+    for (let value; ; await new Promise(done => setTimeout(done, 20)))
+      if ((value = test())) return value;
+  };
+"""
+_OPENED = f"""async name => {{ {_UNTIL}
+  const app = await until(() => window.jupyterapp);
+  await app.restored;
+  const panel = await until(() => {{
+    const widget = app.shell.currentWidget;
+    return widget?.context?.path === name && widget.content?.activeCellIndex !== undefined
+      && widget;
+  }});
+  await panel.context.ready;
+  await panel.revealed;
+  await panel.sessionContext.ready;
+  await until(() => panel.sessionContext.session?.kernel?.status === 'idle');
+}}"""
+_COMMAND = "([name, options]) => window.jupyterapp.commands.execute(name, options)"
+_SELECT = """index => {
+  const notebook = window.jupyterapp.shell.currentWidget.content;
+  notebook.activeCellIndex = index;
+  notebook.deselectAll();
+}"""
+_BEGIN = "() => { void window.jupyterapp.commands.execute('notebook:run-cell'); }"
+_RESTART = "() => window.jupyterapp.shell.currentWidget.sessionContext.restartKernel()"
+_SAVE = "() => window.jupyterapp.shell.currentWidget.context.save()"
+_END = "() => window.jupyterapp?.serviceManager.sessions.shutdownAll()"
+# The splash screen takes itself away 200 ms after a change, and trips over a second change in them.
+_THEMED = """light => document.body.dataset.jpThemeLight === String(light)
+  && !document.getElementById('jupyterlab-splash')"""
+_FORMULA = """() => document.querySelector('mjx-container') !== null"""
+
+
+class Tab:
+    """A notebook in a page of JupyterLab.
+
+    Parameters
+    ----------
+    lab : Lab
+        The server.
+    page : playwright.sync_api.Page
+        The page.
+    """
+
+    def __init__(self, lab, page):
+        self.lab = lab
+        self.models = lab.models
+        self.page = page
+        self.problems = []
+        self.themes = ("dark", "light")
+        page.on("request", self._requested)
+        page.on("websocket", self._requested)
+        page.on("pageerror", lambda error: self.problems.append(f"error: {error.stack}"))
+        page.on("console", self._said)
+        page.on("dialog", self._asked)
+
+    def _requested(self, request):
+        parts = urlsplit(request.url)
+        ours = parts.netloc == urlsplit(self.lab.url).netloc
+        if not ours and parts.scheme not in ("blob", "data", "file"):
+            self.problems.append(f"request: {request.url}")
+
+    def _said(self, message):
+        if message.type == "error":
+            self.problems.append(f"console: {message.text}")
+
+    def _asked(self, dialog):
+        self.problems.append(f"dialog: {dialog.message}")
+        dialog.dismiss()
+
+    def write(self, name, *cells, outputs=()):
+        """Write a notebook from its cells' code, with the outputs of the last one."""
+        content = nbformat.v4.new_notebook(
+            cells=[nbformat.v4.new_code_cell(cell) for cell in cells],
+            metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}},
+        )
+        content.cells[-1].outputs = list(outputs)
+        path = self.lab.root / name
+        nbformat.write(content, path)
+        return path
+
+    def open(self, name, *cells, **options):
+        """Write a notebook and open it; its kernel is idle afterwards."""
+        path = self.write(name, *cells, **options)
+        self.page.goto(self.lab.link(name))
+        self.page.evaluate(_OPENED, name)
+        return path
+
+    def reload(self, name):
+        """Load the page again, as F5 does."""
+        self.page.reload()
+        self.page.evaluate(_OPENED, name)
+
+    def cell(self, index):
+        """A code cell, by its place."""
+        return self.page.locator(".jp-NotebookPanel .jp-CodeCell").nth(index)
+
+    def output(self, index):
+        """The area with all outputs of a cell."""
+        return self.cell(index).locator(".jp-Cell-outputArea")
+
+    def begin(self, index):
+        """Run a cell, and do not wait for it."""
+        self.page.evaluate(_SELECT, index)
+        self.page.evaluate(_BEGIN)
+
+    def run(self, index):
+        """Run a cell to its end."""
+        self.page.evaluate(_SELECT, index)
+        self.command("notebook:run-cell")
+
+    def run_all(self):
+        """Run all cells, or those up to the first that fails."""
+        self.command("notebook:run-all-cells")
+
+    def ended(self, index):
+        """Wait for the end of a cell: it has a number then."""
+        from playwright.sync_api import expect
+
+        prompt = self.cell(index).locator(".jp-InputArea-prompt").first
+        expect(prompt).to_have_text(re.compile(r"^\[\d+\]:$"))
+
+    def command(self, name, **options):
+        """Do one of JupyterLab's commands, to its end."""
+        self.page.evaluate(_COMMAND, [name, options])
+
+    def stop(self):
+        """Press the stop button of the notebook's toolbar."""
+        self.page.locator("[data-jp-item-name=interrupt] jp-button").click()
+
+    def restart(self, name):
+        """A new kernel; the outputs stay."""
+        self.page.evaluate(_RESTART)
+        self.page.evaluate(_OPENED, name)
+
+    def save(self):
+        """Save the notebook."""
+        self.page.evaluate(_SAVE)
+
+    def typeset(self):
+        """Wait until MathJax has shown a formula."""
+        self.page.wait_for_function(_FORMULA)
+
+    def theme(self, *, light):
+        """Change JupyterLab's theme."""
+        name = "JupyterLab Light" if light else "JupyterLab Dark"
+        self.command("apputils:change-theme", theme=name)
+        self.page.wait_for_function(_THEMED, arg=light)
+
+    def photograph(self, name):
+        """Keep what is seen, in both themes of JupyterLab; the light one is left on."""
+        OUT.mkdir(exist_ok=True)
+        in_lab = self.page.evaluate("'jupyterapp' in window")
+        for theme in self.themes if in_lab else ("page",):
+            if in_lab:
+                self.theme(light=theme == "light")
+            self.page.screenshot(path=OUT / f"{name}-{theme}.png", animations="disabled")
+
+
+@pytest.fixture
+def tab(lab, browser, request):
+    """A page; it fails the test that let it fetch something or print an error."""
+    lab.models.clear()
+    tab = Tab(lab, browser.new_page())
+    yield tab
+    tab.photograph(request.node.name)
+    # Before the end: a kernel that is ended leaves messages without a reply.
+    problems = list(tab.problems)
+    tab.page.evaluate(_END)
+    tab.page.close()
+    assert problems == []
