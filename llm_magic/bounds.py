@@ -153,7 +153,9 @@ def _server_side(parameters: Mapping[str, Any]) -> Iterator[str]:
 
 def _size(value: Any) -> int:
     """Bytes of a value as JSON, without the bytes of pictures."""
-    return len(json.dumps(_without_images(value), ensure_ascii=False, default=str).encode())
+    text = json.dumps(_without_images(value), ensure_ascii=False, default=str)
+    # Half of a surrogate pair has no UTF-8 of its own, and three bytes at most.
+    return len(text.encode(errors="surrogatepass"))
 
 
 def _without_images(value: Any) -> Any:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
+from llm_magic.bounds import bound
 from llm_magic.chats import Chat, Turn
 from llm_magic.doctor import Diagnosis, Difference, Nearest
 from llm_magic.inventory import Entry
@@ -24,8 +25,9 @@ from llm_magic.notebook.side_by_side import Comparison
 from llm_magic.notebook.tables import Table
 from llm_magic.notebook.template_commands import Source
 from llm_magic.notebook.verification import ReportView
+from llm_magic.preview import Preview
 from llm_magic.recordings import Recording
-from llm_magic.types import Completion, Usage
+from llm_magic.types import Completion, Mode, Request, Usage
 from llm_magic.verify import CellResult, Finding, Report
 from llm_magic.worddiff import compare, visible
 
@@ -123,6 +125,25 @@ def displays(text: str) -> Iterator[tuple[str, Any]]:
     said = {"role": "user", "content": text}
     yield "chat", Transcript(Chat(text, (Turn(said, said, text, system=text),)))
     yield "template", Source(text)
+    yield "dry run", preview(text)
+
+
+def preview(text: str) -> Preview:
+    """What would be asked, of a model of that name, with nothing but the text."""
+    request = Request(text, text, [{"role": text, "content": text}], {text: text})
+    unknown = dict.fromkeys(("least", "most", "most_under_budget", "limit"))
+    return Preview(
+        "live",
+        Mode.FALLBACK,
+        request,
+        "ab" * 32,
+        0,
+        None,
+        1,
+        bound(request),
+        **unknown,
+        notes=(text,),
+    )
 
 
 def html_of(shown: Any) -> str:

@@ -42,7 +42,7 @@ class Row:
     ours : float
         Our figure, in ``unit``.
     unit : str
-        ``us``, ``ms`` or ``s``, of both figures.
+        ``us``, ``ms``, ``s`` or ``MB``, of both figures.
     beside : str
         What it is compared with.
     theirs : float or None

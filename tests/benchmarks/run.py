@@ -16,6 +16,7 @@ BENCHMARKS = [
     "writing",
     "calling",
     "streaming_chunks",
+    "displaying",
     "many",
     "frames",
 ]

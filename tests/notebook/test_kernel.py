@@ -284,6 +284,40 @@ def test_two_kernels_record_into_one_store(server, start_kernel):
     assert told == "True\nTrue\nTrue\n"
 
 
+SPEND = """
+from concurrent.futures import ThreadPoolExecutor
+import llm_magic
+
+def ask(number):
+    try:
+        llm_magic.complete(f"{name} {number}?", model="openai/gpt-5-mini", max_tokens=250)
+    except llm_magic.BudgetExceededError:
+        return 0
+    return 1
+
+with ThreadPoolExecutor(8) as pool:
+    print(sum(pool.map(ask, range(40))))
+"""
+
+
+def test_two_kernels_on_one_folder_never_cross_the_cap_of_the_day(server, start_kernel):
+    for _ in range(80):
+        server.reply("so", usage=(50, 250))  # $0.0005125 each, at $0.25 and $2 per million
+    kernels = [start_kernel(), start_kernel()]
+    for kernel, name in zip(kernels, "ab", strict=True):
+        kernel.run(f"%load_ext llm_magic\n%llm budget 0.01 --per day\nname = {name!r}")
+
+    begun = [(kernel, kernel.begin(SPEND)) for kernel in kernels]
+    told = []
+    for kernel, request in begun:
+        messages, reply = kernel.finish(request)
+        assert reply["status"] == "ok", reply
+        told.append(int("".join(one["text"] for one in outputs(messages, "stream"))))
+
+    assert sum(told) == len(server.requests)
+    assert 0 < len(server.requests) * 0.0005125 <= 0.01
+
+
 def test_misuse_fails_the_cell_and_is_told_in_one_line(start_kernel):
     kernel = start_kernel()
     kernel.run("%load_ext llm_magic")
