@@ -203,7 +203,7 @@ def _priced(
     if source == LIVE:
         prices = pricing.price_list(request.provider, request.model, now(), request.parameters)
         size = tokens.estimate_request(request)
-        least = pricing.cost(Usage(uncached_input_tokens=size), prices)
+        least = pricing.cost(Usage(uncached_input_tokens=size), pricing.applied(prices))
         worst = budgets.worst_case(request, prices, settings)
         most, under_budget, limit = worst.amount, worst.amount, worst.max_tokens
         states = standing(settings, run)

@@ -104,6 +104,15 @@ def test_without_a_limit_nobody_knows_the_most_except_under_a_budget(client):
     assert "no max_tokens: the budget ends the answer after 4,096 tokens" in kept.notes
 
 
+def test_the_least_is_that_of_the_service_tier_that_is_asked_for(client):
+    plain, priority = (
+        client.preview("Why?", model="openai/gpt-5-mini", max_tokens=5, **options).least
+        for options in ({}, {"service_tier": "priority"})
+    )
+
+    assert priority > plain > 0
+
+
 def test_a_price_that_nobody_knows_is_none(client):
     preview = client.preview("Why?", model="openai/my-own", max_tokens=9)
 
