@@ -37,6 +37,8 @@ _IMAGES = ("image_url", "input_image", "image")
 _TOOLS = ("function", "custom")
 # Parameters that let the provider do what costs more than tokens.
 _SEARCHES = ("web_search_options", "search_parameters", "plugins", "mcp_servers")
+# Parameters by which the provider adds what it keeps: a conversation, a prompt, a cached context.
+_KEPT = ("previous_response_id", "conversation", "cachedContent", "cached_content")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +73,8 @@ def bound(request: Request) -> Bound:
     ...               {"max_tokens": 100}))
     Bound(input_tokens=156, output_tokens=100, answers=1, unbounded=(), audio=False)
     """
-    parameters = request.parameters
-    parts = list(_parts(request.messages))
+    parameters = _sent(request)
+    parts = [*_parts(request.messages), *_parts(parameters)]
     unbounded = [*filter(None, map(_unbounded, parts)), *_server_side(parameters)]
     images = [part for part in parts if _is_inline_image(part)]
     size = _size(request.messages) + _size(parameters) + _MARGIN
@@ -83,25 +85,46 @@ def bound(request: Request) -> Bound:
     return Bound(
         # Providers without "n" are asked several times.
         input_tokens=size * answers,
-        output_tokens=_output(request, answers),
+        output_tokens=_output(request, parameters, answers),
         answers=answers,
         unbounded=tuple(dict.fromkeys(unbounded)),
         audio=any(part.get("type") == "input_audio" for part in parts),
     )
 
 
-def _output(request: Request, answers: int) -> int | None:
+def _sent(request: Request) -> Mapping[str, Any]:
+    """The parameters as they are sent: what stands in ``extra_body`` wins over the others."""
+    extra = request.parameters.get("extra_body")
+    return {**request.parameters, **extra} if isinstance(extra, Mapping) else request.parameters
+
+
+def _output(request: Request, parameters: Mapping[str, Any], answers: int) -> int | None:
     # What another library sent: llm_magic.attachment.
     sent = request.parameters.get("http") or {}
     if request.api == "embedding" or str(sent.get("path")).endswith("/embeddings"):
         return 0
-    limits = [_whole(request.parameters.get(name)) for name in OUTPUT_LIMITS]
+    limits = [_whole(parameters.get(name)) for name in OUTPUT_LIMITS]
     told = [limit for limit in limits if limit is not None]
     if not told:
         return None
     # What was predicted and rejected is billed as output too.
-    predicted = request.parameters.get("prediction")
-    return (max(told) + (_size(predicted) if predicted else 0)) * answers
+    predicted = parameters.get("prediction")
+    each = max(told) + (_size(predicted) if predicted else 0)
+    return each * answers * _prompts(request, parameters)
+
+
+def _prompts(request: Request, parameters: Mapping[str, Any]) -> int:
+    """How many texts are gone on with, each up to the limit."""
+    asked = parameters.get("prompt")
+    if isinstance(asked, list) and asked and isinstance(asked[0], (str, list)):
+        return len(asked)
+    return max(1, len(request.messages)) if _takes_texts(request, parameters) else 1
+
+
+def _takes_texts(request: Request, parameters: Mapping[str, Any]) -> bool:
+    told = parameters.get("http")
+    form = told.get("form") if isinstance(told, Mapping) else None
+    return request.api == "completion" or form == "texts"
 
 
 def _whole(value: Any) -> int | None:
@@ -113,6 +136,8 @@ def _parts(value: Any) -> Iterator[Mapping[str, Any]]:
     if isinstance(value, Mapping):
         if isinstance(value.get("type"), str):
             yield value
+        elif value.get("fileData") or value.get("file_data"):
+            yield {"type": "file"}
         for inner in value.values():
             yield from _parts(inner)
     elif isinstance(value, (list, tuple)):
@@ -134,7 +159,7 @@ def _unbounded(part: Mapping[str, Any]) -> str:
             isinstance(source, Mapping) and source.get("type") == "base64"
         )
         return "" if inline else "an image that the provider fetches"
-    if kind in ("file", "input_file", "document"):
+    if kind in ("file", "input_file", "document", "container_upload"):
         return "a file that the provider unpacks"
     if kind == "video_url":
         return "a video"
@@ -145,6 +170,11 @@ def _server_side(parameters: Mapping[str, Any]) -> Iterator[str]:
     for name in _SEARCHES:
         if parameters.get(name):
             yield f"{name}, which has fees of its own"
+    for name in _KEPT:
+        if parameters.get(name):
+            yield f"{name}, which stands for what the provider keeps"
+    if isinstance(parameters.get("prompt"), Mapping):
+        yield "a prompt that the provider keeps"
     for tool in parameters.get("tools") or ():
         kind = tool.get("type", "function") if isinstance(tool, Mapping) else "function"
         if kind not in _TOOLS:

@@ -61,8 +61,16 @@ class _Here:
         self.blocks: list[Budget] = []
 
     def forget(self) -> None:
-        """A child process counts for itself; a lock that another thread held stays held there."""
+        """A child process counts for itself, and has none of its parent's calls under way.
+
+        A lock that another thread held stays held there.
+        """
         self.lock = threading.Lock()
+        self.counters = {
+            scope: Counter(counter.settled)
+            for scope, counter in self.counters.items()
+            if scope != "process"
+        }
 
     def add(self, scopes: Sequence[str], settled: Decimal, reserved: Decimal) -> None:
         """Change counters; the caller holds the lock."""
@@ -229,7 +237,8 @@ def prepare(
             counter = _here.counters.get(cap.scope, Counter())
             if not cap.admits(counter, amount):
                 raise exceeded(cap, counter, amount)
-        scopes = [cap.scope for cap in here if cap.per != "call"]
+        # Two caps on one scope, from outside and from the notebook, count it once.
+        scopes = list(dict.fromkeys(cap.scope for cap in here if cap.per != "call"))
         _here.add(scopes, Decimal(0), amount)
     counted = [cap for cap in counting if _in_ledger(cap)]
     return Reservation(amount, worst.max_tokens, counted, scopes)

@@ -300,7 +300,11 @@ def write(path: Path, notebook: str, lines: Mapping[Place, str]) -> bytes:
 
 
 def replace(path: Path, data: bytes) -> None:
-    """Write a file at once or not at all, with the rights of the one it replaces."""
+    """Write a file at once or not at all, with the rights of the one it replaces.
+
+    A link stays one: what it points to is written.
+    """
+    path = path.resolve()
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:

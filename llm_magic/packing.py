@@ -69,6 +69,7 @@ def pack(path: Path, *, output: Path | None = None, force: bool = False) -> Pack
     CassetteError
         When nothing is recorded, the recordings are too large, or a file cannot be read or written.
     """
+    path = path.resolve()
     notebook = packed.read_notebook(path)
     target = path if output is None else output
     if target.suffix != NOTEBOOK:
@@ -99,6 +100,7 @@ def unpack(path: Path) -> Unpacked:
     CassetteError
         When the notebook carries none, or a file cannot be read or written; nothing is changed.
     """
+    path = path.resolve()
     notebook = packed.read_notebook(path)
     carried = Cassette(path).lines()
     target = Workspace(path.resolve().parent).cassette(path.stem)

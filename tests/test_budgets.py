@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import llm_magic
-from llm_magic import bounds, history
+from llm_magic import bounds, budgets, history
 from llm_magic.client import Client
 from llm_magic.exceptions import BudgetExceededError, ConfigError, UnboundedCostError
 from llm_magic.testing import FakeServer
@@ -451,3 +451,77 @@ def test_several_answers_are_bounded_together():
 
     assert (one.output_tokens, three.output_tokens) == (7, 21)
     assert three.input_tokens > 3 * one.input_tokens
+
+
+def bound_of(messages=(), *, api="chat", **parameters):
+    return bounds.bound(llm_magic.Request("openai", "m", list(messages), parameters, api=api))
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"max_tokens": 10, "extra_body": {"max_tokens": 1000}},
+        {"extra_body": {"max_completion_tokens": 500, "n": 2}},
+        {"max_tokens": 10, "http": {"form": "texts"}, "prompt": ["a"] * 100},
+        {"max_tokens": 10, "http": {}, "prompt": [[1, 2]] * 100},
+    ],
+)
+def test_the_output_of_all_that_is_asked_counts(parameters):
+    assert bound_of(**parameters).output_tokens == 1000
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"previous_response_id": "resp_1"},
+        {"conversation": "conv_1"},
+        {"cachedContent": "c"},
+        {"prompt": {"id": "p"}},
+        {"extra_body": {"web_search_options": {"search_context_size": "low"}}},
+        {"contents": [{"parts": [{"fileData": {"fileUri": "u"}}]}]},
+    ],
+)
+def test_what_the_provider_keeps_has_no_bound(parameters):
+    assert bound_of(**parameters, max_tokens=5).unbounded
+
+
+def test_several_texts_of_the_older_api_are_bounded_together():
+    texts = [{"role": "user", "content": "Once"}] * 3
+
+    assert bound_of(texts, api="completion", max_tokens=10).output_tokens == 30
+
+
+def test_a_cap_is_not_crossed_past_its_back(client, server):
+    with llm_magic.budget("0.001"), pytest.raises(BudgetExceededError):
+        client.complete("Why?", max_tokens=10, extra_body={"max_completion_tokens": 100_000})
+
+    assert server.requests == []
+
+
+def test_two_caps_on_one_scope_count_a_call_once(client, monkeypatch):
+    monkeypatch.setenv("LLM_MAGIC_BUDGET_PER_PROCESS", "1")
+    client.settings.set("budget_per_process", "0.5")
+    before = {state.cap.limit: state.counter.settled for state in budgets.states(client.settings)}
+
+    cost = client.complete("Why?", max_tokens=10).cost
+
+    after = {state.cap.limit: state.counter.settled for state in budgets.states(client.settings)}
+    assert {limit: after[limit] - before[limit] for limit in after} == dict.fromkeys(after, cost)
+
+
+def test_a_ledger_that_is_rescued_keeps_what_is_set_aside(client):
+    ledger = history.default()
+    when = datetime.now(UTC)
+    call = ledger.begin(started=when, reserved=Decimal("0.5"))
+    row = ledger.rows()[0]
+    ledger.finish(call, status="unknown", cost=None)
+    Path("other").mkdir()
+    other = history.at(Client("other").settings.workspace)
+
+    other.adopt([{name: value for name, value in row.items() if value is not None}])
+
+    (counter,) = other.counters([history.day_scope(when)]).values()
+    assert (counter.settled, counter.reserved) == (0, Decimal("0.5"))
+    other.finish(call, status="ok", cost=Decimal("0.25"))
+    (counter,) = other.counters([history.day_scope(when)]).values()
+    assert (counter.settled, counter.reserved) == (Decimal("0.25"), 0)

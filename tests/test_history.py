@@ -658,3 +658,35 @@ def test_an_older_ledger_is_brought_up_with_its_rows_and_what_they_spent(
     ledger.record(started=now(), status="ok", source="live", tag="new")
     assert list(ledger.to_pandas()["tag"].dropna()) == ["new"]
     assert ledger.delete(before=NOON.replace(hour=13)).calls == 3
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_a_child_that_was_forked_while_a_thread_wrote_can_write(
+    open_ledger: Callable[[], History], run_python: Callable[..., Any]
+) -> None:
+    code = """
+import os, threading
+from llm_magic import history
+ledger = history.default()
+inside, go = threading.Event(), threading.Event()
+
+def write():
+    with ledger._database():
+        inside.set()
+        go.wait()
+
+thread = threading.Thread(target=write)
+thread.start()
+inside.wait()
+child = os.fork()
+if child == 0:
+    ledger.record(status="ok", source="live")
+    os._exit(7)
+go.set()
+thread.join()
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    done = run_python(code, env={**os.environ, "PYTHONWARNINGS": "ignore"})
+
+    assert done.stdout == "7\n", done.stderr
+    assert open_ledger().totals().calls == 1

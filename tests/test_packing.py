@@ -244,3 +244,15 @@ def test_the_commands_say_what_they_did(notebook, capsys):
     assert capsys.readouterr().out.startswith("out.cassette.jsonl: 1 recording taken out")
     assert cli.main(["pack", str(notebook), "-o", "out.txt"]) == 1
     assert "name an .ipynb file" in capsys.readouterr().err
+
+
+def test_a_notebook_behind_a_link_is_packed_where_it_is(notebook):
+    ask("Why?")
+    Path("links").mkdir()
+    link = Path("links/other.ipynb")
+    link.symlink_to(notebook.resolve())
+
+    pack(link)
+
+    assert link.is_symlink()
+    assert len(Cassette(notebook)) == 1

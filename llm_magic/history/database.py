@@ -6,6 +6,7 @@ import os
 import sqlite3
 import threading
 import warnings
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,6 +31,20 @@ __all__ = ["LedgerFile"]
 _LOG_PAGES = 4000
 
 
+# Every ledger that this process has open.
+_open_files: weakref.WeakSet[LedgerFile] = weakref.WeakSet()
+
+
+def _unlock() -> None:
+    # A lock that another thread of the parent held would stay held for ever in the child.
+    for file in _open_files:
+        file._lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_unlock)
+
+
 class LedgerFile:
     """The file of one folder, with its connection; kept in memory where nothing can be written.
 
@@ -49,6 +64,7 @@ class LedgerFile:
         ):
             self.path = None
         self._lock = threading.RLock()
+        _open_files.add(self)
         self._pid = os.getpid()
         self._opened = 0
         try:

@@ -13,7 +13,7 @@ from llm_magic.config import Workspace
 from llm_magic.history import watchers
 from llm_magic.history.columns import stored, usage_columns
 from llm_magic.history.ids import alive, new_call_id, process_started, scopes, session
-from llm_magic.history.migrations import SPEND_OF_CALLS
+from llm_magic.history.migrations import RESERVED_OF_CALLS, SPEND_OF_CALLS
 from llm_magic.history.reading import Reading
 from llm_magic.history.rewriting import Rewriting, note_rewrite
 from llm_magic.recordings import Recording, Recordings
@@ -139,6 +139,10 @@ class History(Reading, Rewriting):
             # A counter may know of more than the rows that could be read.
             known = "ON CONFLICT DO UPDATE SET settled = max(settled, excluded.settled)"
             for statement in SPEND_OF_CALLS:
+                database.execute(f"{statement} {known}")
+            # Whoever ends these calls takes away what is set aside for them.
+            known = "ON CONFLICT DO UPDATE SET reserved = max(reserved, excluded.reserved)"
+            for statement in RESERVED_OF_CALLS:
                 database.execute(f"{statement} {known}")
 
     def _recover(self) -> None:

@@ -12,7 +12,14 @@ from llm_magic import spend
 from llm_magic.exceptions import StoreError, UnsafeStoreError
 from llm_magic.history.columns import COLUMNS, column
 
-__all__ = ["SCHEMA", "SPEND_OF_CALLS", "columns_of", "migrate", "refuse_strange"]
+__all__ = [
+    "RESERVED_OF_CALLS",
+    "SCHEMA",
+    "SPEND_OF_CALLS",
+    "columns_of",
+    "migrate",
+    "refuse_strange",
+]
 
 SCHEMA = 3
 # Those that a version brought; the others were there from the first.
@@ -26,12 +33,23 @@ def _create_calls() -> str:
     )
 
 
+# What ended calls count for under a cap: their cost, or what was set aside where nobody knows it.
+_COUNTED = "coalesce(cost, CASE WHEN status <> 'pending' THEN reserved END)"
+_SCOPES = ("'session:' || session", "'day:' || date(started, 'localtime')")
 SPEND_OF_CALLS = tuple(
     f"""INSERT INTO spend
-    SELECT {scope} AS scope, CAST(round(1e12 * sum(CAST(cost AS REAL))) AS INTEGER), 0
-    FROM calls WHERE source = 'live' AND cost IS NOT NULL
+    SELECT {scope} AS scope, CAST(round(1e12 * sum(CAST({_COUNTED} AS REAL))) AS INTEGER), 0
+    FROM calls WHERE source = 'live' AND {_COUNTED} IS NOT NULL
     GROUP BY scope HAVING scope IS NOT NULL"""
-    for scope in ("'session:' || session", "'day:' || date(started, 'localtime')")
+    for scope in _SCOPES
+)
+# What is set aside for calls under way.
+RESERVED_OF_CALLS = tuple(
+    f"""INSERT INTO spend
+    SELECT {scope} AS scope, 0, CAST(round(1e12 * sum(CAST(reserved AS REAL))) AS INTEGER)
+    FROM calls WHERE status = 'pending' AND reserved IS NOT NULL
+    GROUP BY scope HAVING scope IS NOT NULL"""
+    for scope in _SCOPES
 )
 
 # What happened to rows that had ended: which kind of change, to how many calls, and what it did to
