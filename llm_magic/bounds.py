@@ -138,6 +138,9 @@ def _parts(value: Any) -> Iterator[Mapping[str, Any]]:
             yield value
         elif value.get("fileData") or value.get("file_data"):
             yield {"type": "file"}
+        elif isinstance(value.get("audio"), Mapping) and value["audio"].get("id"):
+            # What an assistant said before, by the name that the provider gave it.
+            yield {"type": "kept_audio"}
         for inner in value.values():
             yield from _parts(inner)
     elif isinstance(value, (list, tuple)):
@@ -163,6 +166,8 @@ def _unbounded(part: Mapping[str, Any]) -> str:
         return "a file that the provider unpacks"
     if kind == "video_url":
         return "a video"
+    if kind == "kept_audio":
+        return "audio that the provider keeps"
     return ""
 
 

@@ -63,10 +63,14 @@ def read_usd(value: Any) -> Decimal:
         amount = Decimal("nan")
     if isinstance(value, bool) or not amount.is_finite() or not 0 <= amount < _MOST_USD:
         raise ValueError("it takes an amount in USD, such as 0.50")
+    if int(amount.as_tuple().exponent) < -_MOST_DECIMALS:
+        raise ValueError(f"it takes an amount in USD with at most {_MOST_DECIMALS} decimals")
     return amount
 
 
 _MOST_USD = 1_000_000
+# Written out, 1e-999999 has a million digits.
+_MOST_DECIMALS = 30
 
 
 def _whole_tokens(value: Any) -> int:
@@ -127,6 +131,7 @@ OPTIONS: Mapping[str, Option] = {
     "history_text": Option(_switch, True, "keep prompts and answers in the ledger"),
     "telemetry": Option(_switch, False, "an OpenTelemetry span for every call"),
 }
+_VARIABLES = {name: f"LLM_MAGIC_{name.upper()}" for name in OPTIONS}
 
 
 WORKING_NAME = ".llm_magic"
@@ -173,6 +178,8 @@ class Workspace:
         """The file of a notebook in this folder."""
         return self.folder / f"{notebook}.ipynb"
 
+
+_UNSET = object()
 
 # Modes that would have asked anew had REPLAY not been imposed, and where each comes from; verify
 # reads and empties it.
@@ -256,7 +263,7 @@ class Settings:
         ConfigError
             For a value that cannot be used.
         """
-        variable = f"LLM_MAGIC_{name.upper()}"
+        variable = _VARIABLES[name]
         ceilings = {self._environ.get(variable, "").strip()}
         if self._environ is os.environ:
             ceilings.update(text.strip() for text in _at_start(variable))
@@ -286,9 +293,11 @@ class Settings:
         option = _option(name)
         if argument is not None:
             return self._read(name, argument, "argument"), "argument"
-        if name in self.session:
-            return self.session[name], "%llm config"
-        variable = f"LLM_MAGIC_{name.upper()}"
+        # One look only: JupyterLab sets and unsets on another thread.
+        value = self.session.get(name, _UNSET)
+        if value is not _UNSET:
+            return value, "%llm config"
+        variable = _VARIABLES[name]
         if text := self._environ.get(variable, "").strip():
             return self._read(name, text, variable), variable
         if name in self.project:

@@ -26,10 +26,18 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ["VARIABLE", "Guard", "load_ipython_extension"]
+__all__ = ["EVENTS", "VARIABLE", "Guard", "load_ipython_extension"]
 
 # Names the file of events.
 VARIABLE = "LLM_MAGIC_VERIFY"
+
+# What each event tells.
+EVENTS: Mapping[str, Mapping[str, type]] = {
+    "ready": {},
+    "network": {"what": str},
+    "mode": {"mode": str, "origin": str},
+    "miss": {"key": str, "ordinal": int, "text": str},
+}
 
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
@@ -42,18 +50,22 @@ class Guard:
     events : pathlib.Path
         File of events; it is appended to.
     protected : pathlib.Path
-        Files that are not written, moved or removed.
+        Files that are not written, moved, linked to or removed.
     """
 
     def __init__(self, events: Path, *protected: Path) -> None:
         # Kept open: writing into it must not be an event itself.
         self._file = os.open(events, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        self._protected = {os.path.realpath(path) for path in protected}
+        named = [Path(os.path.realpath(path)) for path in protected]
+        # A folder above them that is moved or removed takes them along.
+        self._protected = {str(path) for one in named for path in (one, *one.parents)}
         self._watches: Mapping[str, Callable[..., None]] = {
             "open": self._opens,
             "os.remove": self._changes,
+            "os.link": self._moves,
             "os.rename": self._moves,
             "os.truncate": self._changes,
+            "shutil.rmtree": self._changes,
             "socket.connect": self._connects,
             "socket.getaddrinfo": self._looks_up,
             "socket.gethostbyaddr": self._looks_up,
@@ -75,6 +87,10 @@ class Guard:
 
     def after_cell(self, result: Any) -> None:
         """Tell what came up in the cell that has just ended."""
+        later = sys.modules.get("llm_magic.history.later")
+        if later is not None:
+            # The ledger is read now, for what the cell replayed.
+            later.flush()
         config = sys.modules.get("llm_magic.config")
         while config is not None and config.overruled:
             mode, origin = config.overruled.pop()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import signal
 import sys
@@ -165,10 +166,13 @@ def run(
     error = ""
     try:
         with shown:
-            client.execute(env=environment)
+            client.execute(env=_without_page(environment))
     except CellTimeoutError:
         error = f"{shown.place()}: it took longer than {timeout:g} s"
     except CellExecutionError as failure:
+        if shown.stopped:
+            # The kernel may say that it was interrupted before it is shut down.
+            raise KeyboardInterrupt from None
         error = f"{shown.place()}: {failure.ename}: {failure.evalue}"
     except (AssertionError, DeadKernelError):
         # On Ctrl-C nbclient shuts the kernel down, and then stumbles over its absence.
@@ -187,8 +191,17 @@ def run(
     return error, shown.done
 
 
+def _without_page(environment: dict[str, str]) -> dict[str, str]:
+    """The environment without the page that it may come from, as of ``%llm cassette verify``."""
+    return {name: value for name, value in environment.items() if name != "JPY_SESSION_NAME"}
+
+
+# At both of these nbclient ends its kernel.
+_STOPS = (signal.SIGINT, signal.SIGTERM)
+
+
 class _Progress:
-    """Which cell runs, how many have run, and whether somebody pressed Ctrl-C."""
+    """Which cell runs, how many have run, and whether somebody pressed Ctrl-C or ended us."""
 
     def __init__(self, notebook: Any, watcher: Watcher, shown: bool) -> None:
         cells = enumerate(notebook.cells)
@@ -202,20 +215,23 @@ class _Progress:
 
     def __enter__(self) -> None:
         if _on_main_thread():
-            self._usual = signal.getsignal(signal.SIGINT)
+            self._usual = {number: signal.getsignal(number) for number in _STOPS}
 
     def __exit__(self, *_: object) -> None:
         if self._in_terminal:
             print(file=sys.stderr)
         if _on_main_thread():
-            signal.signal(signal.SIGINT, self._usual)
+            for number, usual in self._usual.items():
+                signal.signal(number, usual)
 
     def begins(self, cell: Any, cell_index: int) -> None:
         """A cell begins."""
         self._current = cell_index
         if _on_main_thread():
             # asyncio notices signals by another way; this one only tells us that there was one.
-            signal.signal(signal.SIGINT, self._stop)
+            for number in _STOPS:
+                signal.signal(number, self._stop)
+        asyncio.get_running_loop().set_exception_handler(self._left_behind)
         self._watcher.begins(cell_index)
 
     def executed(self, cell: Any, cell_index: int, **_: Any) -> None:
@@ -236,6 +252,11 @@ class _Progress:
 
     def _stop(self, *_: object) -> None:
         self.stopped = True
+
+    def _left_behind(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """What nobody awaits any more, such as nbclient's look at a kernel that it has ended."""
+        if not self.stopped:
+            loop.default_exception_handler(context)
 
 
 def _on_main_thread() -> bool:

@@ -21,7 +21,7 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from llm_magic import config, media, pricing, routing, secrets
+from llm_magic import config, key_fields, media, pricing, routing, secrets
 from llm_magic.arguments import Arguments
 from llm_magic.config import Settings
 from llm_magic.exceptions import (
@@ -289,7 +289,8 @@ def request_of(asked: Mapping[str, Any], settings: Settings | None = None) -> Re
         raise ParameterError("the tools of its request are not a list of definitions")
     provider, name = routing.resolve(model, settings)
     arguments = Arguments(**fields)
-    return Request(provider, name, arguments.messages(messages), arguments.parameters)
+    parameters = key_fields.hidden(arguments.parameters)
+    return Request(provider, name, arguments.messages(messages), parameters)
 
 
 def recording_of(request: Request, response: Mapping[str, Any], created: datetime) -> Recording:

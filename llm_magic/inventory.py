@@ -30,6 +30,7 @@ __all__ = [
     "find_forgettable",
     "list_rows",
     "matching",
+    "recorded",
     "unused",
 ]
 
@@ -151,6 +152,22 @@ def entries(shelf: Shelf, notebook: str | None) -> list[Entry]:
             for (key, ordinal), line in sorted(after.items())
         ]
     return found
+
+
+def recorded(shelf: Shelf, notebook: str | None, key: str, ordinal: int) -> Entry | None:
+    """One recording: the notebook's own, else that of another one here; None without any.
+
+    Unlike a replay it only looks: nobody uses the answer, and nobody shares it.
+    """
+    own = notebook or ""
+    variants = [one for one in shelf.recordings.variants(key, ordinal) if not one.dropped]
+    unsaved = [one.line for one in variants if one.users.get(own, 0) is None]
+    cassette = shelf.cassette(notebook) if notebook else None
+    saved = cassette.line(key, ordinal) if cassette is not None else None
+    # A stable order: the notebook's own before those of others.
+    others = [one.line for one in sorted(variants, key=lambda one: own not in one.users)]
+    line = next(filter(None, [*unsaved, saved, *others]), None)
+    return Entry(key, ordinal, line, line == saved, own) if line else None
 
 
 def _names(shelf: Shelf) -> list[str]:

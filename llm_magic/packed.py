@@ -27,7 +27,7 @@ def is_packed(path: Path) -> bool:
         return False
     try:
         return _lines(json.loads(raw)) is not None
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
 
 
@@ -55,7 +55,7 @@ def read_notebook(path: Path) -> dict[str, Any]:
     """
     try:
         notebook = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CassetteError(f"{path} cannot be read as a notebook: {error}") from None
     if not isinstance(notebook, dict) or not isinstance(notebook.get("metadata"), dict):
         raise CassetteError(f"{path} is not a notebook")

@@ -9,13 +9,12 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import signal
-import sys
 import threading
 import time
-import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from types import FrameType
@@ -24,10 +23,13 @@ from typing import TYPE_CHECKING, Any
 from llm_magic import (
     budgets,
     config,
+    dropped,
     failover,
     history,
+    key_fields,
     limits,
     media,
+    notices,
     pricing,
     replay,
     telemetry,
@@ -62,14 +64,17 @@ if TYPE_CHECKING:
 __all__ = ["Call", "Candidate", "give_numbers", "notes_shown"]
 
 
-@dataclass
+@dataclass(slots=True)
 class Candidate:
     """A model that may answer, and which of its recordings the answer is or would be.
 
     Attributes
     ----------
+    request : Request
+        What is asked. Keys that its parameters carry are replaced: they are sent, and no more.
     sent : Request
-        What goes to the provider: the request, with an output limit where a budget needs one.
+        What goes to the provider: the request as it was given, with an output limit where a budget
+        needs one.
     """
 
     request: Request
@@ -78,12 +83,23 @@ class Candidate:
     key: str = ""
     ordinal: int = 0
     notes: list[str] = field(default_factory=list)
-    sent: Request = field(init=False)
+    sent: Request = field(init=False, repr=False)
+    _given: Request = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        self.sent = self._given = self.request
+        parameters = key_fields.hidden(self.request.parameters)
+        if parameters is not self.request.parameters:
+            self.request = dataclasses.replace(self.request, parameters=parameters)
         self.key = key_of(self.request)
-        self.sent = self.request
         self.notes += self.provider.notes(self.request)
+
+    def limit(self, max_tokens: int | None) -> None:
+        """Send it with this output limit; None for none but its own."""
+        self.sent = self._given
+        if max_tokens is not None:
+            parameters = {**self._given.parameters, "max_tokens": max_tokens}
+            self.sent = dataclasses.replace(self._given, parameters=parameters)
 
 
 def give_numbers(
@@ -101,7 +117,7 @@ def give_numbers(
             candidate.ordinal = taken[candidate.key]
 
 
-@dataclass
+@dataclass(slots=True)
 class Call:
     """One call of :class:`~llm_magic.client.Client`.
 
@@ -152,6 +168,7 @@ class Call:
     _span: CallSpan | None = None
 
     def __post_init__(self) -> None:
+        dropped.wait()
         self.candidate = self.candidates[0]
         self.run = replay.current_run()
         number = self.run.next_ordinal if self.run is not None else None
@@ -176,7 +193,10 @@ class Call:
     # Looking up
 
     def look_up(self) -> None:
-        """Find the recording of the first candidate that has one, where the mode looks for it.
+        """Find a recording of any candidate, where the mode looks for one.
+
+        The notebook's own answers of all candidates come before those of other notebooks; see
+        :func:`llm_magic.replay.look_up`.
 
         Raises
         ------
@@ -185,19 +205,17 @@ class Call:
         """
         if not self.plan.look or self.shelf is None:
             return
-        for candidate in self.candidates:
-            found = replay.look_up(
-                self.shelf,
-                candidate.key,
-                candidate.ordinal,
-                self.notebook,
-                exact=self.sample is not None,
-                stream=self.stream,
-            )
-            if found is not None:
-                self.candidate, self.recording = candidate, found.recording
-                self._note_stand_in(found.stands_in)
-                return
+        found = replay.look_up(
+            self.shelf,
+            [(candidate.key, candidate.ordinal) for candidate in self.candidates],
+            self.notebook,
+            exact=self.sample is not None,
+            stream=self.stream,
+        )
+        if found is not None:
+            self.candidate, self.recording = self.candidates[found.candidate], found.recording
+            self._note_stand_in(found.stands_in)
+            return
         if not self.plan.call:
             first = self.candidate
             error = replay.miss(
@@ -212,7 +230,7 @@ class Call:
             try:
                 self.ledger.record(**self._columns("replay", "miss"), **_error_columns(error))
             except LLMMagicError as failure:
-                _tell(f"the miss is not in the ledger: {failure}")
+                notices.tell(f"the miss is not in the ledger: {failure}")
             raise error
         if self.sample is None:
             # Nothing under our number nor under the first: the answer to come is the first one.
@@ -294,7 +312,7 @@ class Call:
             try:
                 self._span.end(self)
             except Exception as error:
-                _tell(f"the call's span is not whole: {error}")
+                notices.tell(f"the call's span is not whole: {error}")
 
     def _unclaim(self) -> None:
         if self._claimed is not None:
@@ -317,21 +335,23 @@ class Call:
             cost=Decimal(0),
             saved=saved,
             cost_source="replay",
+            prices=recording.prices or None,
             tokens=usage,
             recorded=recording.created,
             latency_ms=self._elapsed_ms(),
         )
-        try:
-            self.ledger.record(
+        # Not at once: a replay costs nothing, and a full disk must not keep it from being read.
+        self.ledger.record_soon(
+            {
                 **self._columns("replay", "closed" if recording.closed else "ok"),
                 **self._answer_columns(self.completion, recording.prices),
-                cost=Decimal(0),
-                saved=saved,
-                cost_source="replay",
-            )
-        except LLMMagicError as error:
-            # A full disk must not keep a recorded answer from being read.
-            _tell(f"the replay is not in the ledger: {error}")
+                "cost": Decimal(0),
+                "saved": saved,
+                "cost_source": "replay",
+            }
+        )
+        if self.run is not None:
+            self.run.at_end(self.ledger.flush)
         return self.completion if recording.closed else self._parsed(self.completion)
 
     # A live call
@@ -374,7 +394,7 @@ class Call:
             When a budget does not admit it.
         """
         for note in () if _notes_are_shown.get() else self.candidate.notes:
-            _warn(f"{self.request.reference}: {note}", ParameterWarning)
+            notices.warn(f"{self.request.reference}: {note}", ParameterWarning)
         self._created = now()
         self._prices = pricing.price_list(
             self.request.provider, self.request.model, self._created, self.request.parameters
@@ -397,12 +417,9 @@ class Call:
         self._began = time.perf_counter()
 
     def _reserve(self) -> None:
-        candidate = self.candidate
-        held = budgets.prepare(candidate.request, self._prices, self.settings, self.run)
-        self._reservation, candidate.sent = held, candidate.request
-        if held is not None and held.max_tokens is not None:
-            parameters = {**candidate.request.parameters, "max_tokens": held.max_tokens}
-            candidate.sent = dataclasses.replace(candidate.request, parameters=parameters)
+        held = budgets.prepare(self.request, self._prices, self.settings, self.run)
+        self._reservation = held
+        self.candidate.limit(held.max_tokens if held is not None else None)
 
     def _intent(self, columns: dict[str, Any]) -> str:
         held = self._reservation
@@ -428,7 +445,7 @@ class Call:
                 **_error_columns(error),
             )
         except LLMMagicError as failure:
-            _tell(f"the refusal is not in the ledger: {failure}")
+            notices.tell(f"the refusal is not in the ledger: {failure}")
 
     def answered(self, response: AttrDict, *, closed: bool = False) -> Completion:
         """Store the answer, then price it and complete the ledger."""
@@ -462,6 +479,7 @@ class Call:
             **self._about("live"),
             cost=cost,
             cost_source=source,
+            prices=self._prices,
             tokens=usage,
             recorded=self._created,
             latency_ms=latency,
@@ -503,7 +521,7 @@ class Call:
             # The answer is paid for: whatever is wrong with the store, the caller gets it, and is
             # told that it will not replay.
             self.notes.append(f"not recorded: {error}")
-            _tell(f"the answer was not recorded: {error}")
+            notices.tell(f"the answer was not recorded: {error}")
             self._disk_is_full = isinstance(error, DiskFullError)
 
     def _cut_by_budget(self, response: AttrDict) -> bool:
@@ -569,7 +587,7 @@ class Call:
         except LLMMagicError as error:
             # The intent row stands, so the call is not forgotten; the answer must not be lost.
             if not (self._disk_is_full and isinstance(error, DiskFullError)):
-                _tell(f"the ledger was not completed: {error}")
+                notices.tell(f"the ledger was not completed: {error}")
 
     # What is the same for all
 
@@ -601,7 +619,7 @@ class Call:
     def _columns(self, source: str, status: str) -> dict[str, Any]:
         request, cell = self.request, self.run.cell if self.run is not None else {}
         return {
-            "started": self._created or now(),
+            "started": self._created or datetime.now(UTC),
             "source": source,
             "status": status,
             "mode": str(self.mode),
@@ -648,25 +666,6 @@ def notes_shown() -> Iterator[None]:
         yield
     finally:
         _notes_are_shown.reset(token)
-
-
-def _warn(message: str, category: type[Warning] = RuntimeWarning) -> None:
-    """Warn at the line that called us: how deep we are differs between the entry points."""
-    frame: FrameType | None = sys._getframe(1)
-    depth = 2
-    while frame is not None and frame.f_globals.get("__name__", "").startswith("llm_magic."):
-        frame = frame.f_back
-        depth += 1
-    warnings.warn(message, category, stacklevel=depth)
-
-
-def _tell(message: str) -> None:
-    """Warn of what went wrong after an answer was there, which must reach its user all the same."""
-    try:
-        _warn(message)
-    except Warning:
-        # Warnings are errors here; this one must not be.
-        print(f"llm-magic: {message}", file=sys.stderr)
 
 
 @contextlib.contextmanager

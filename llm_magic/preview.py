@@ -169,13 +169,10 @@ def look(
     chosen, recording = candidates[0], None
     exact = arguments.sample is not None
     if replay.PLANS[mode, False].look:
-        for candidate in candidates:
-            found = replay.look_up(
-                shelf, candidate.key, candidate.ordinal, notebook, exact=exact, stream=stream
-            )
-            if found is not None:
-                chosen, recording = candidate, found.recording
-                break
+        places = [(candidate.key, candidate.ordinal) for candidate in candidates]
+        found = replay.look_up(shelf, places, notebook, exact=exact, stream=stream)
+        if found is not None:
+            chosen, recording = candidates[found.candidate], found.recording
     plan = replay.PLANS[mode, recording is not None]
     if recording is not None:
         ordinal = recording.ordinal

@@ -31,6 +31,7 @@ __all__ = [
     "cost",
     "declare_free",
     "listed",
+    "per_token",
     "price_list",
     "price_table",
     "reported",
@@ -265,25 +266,67 @@ def cost(usage: Usage | None, prices: UnitPrices | None, *, requests: int = 1) -
         return None
     if prices == FREE:
         return Decimal(0)
-    reasoning = usage.reasoning_tokens if "output_reasoning_mtok" in prices else 0
-    audio = usage.output_audio_tokens
-    parts = [(getattr(usage, bucket), names) for bucket, names in _BUCKETS.items()]
-    parts += [
-        (usage.output_tokens - reasoning - audio, ("output_mtok",)),
-        (reasoning, ("output_reasoning_mtok",)),
-        (audio, ("output_audio_mtok",)),
-    ]
-    total = Decimal(0)
-    for count, names in parts:
+    total, size = Decimal(0), usage.input_tokens // requests
+    for _, count, names in _parts(usage, prices):
         if not count:
             continue
         price = next((prices[name] for name in names if name in prices), None)
         if price is None:
             return None
-        total += tier_price(price, usage.input_tokens // requests) * count / _MILLION
+        total += tier_price(price, size) * count / _MILLION
     if "requests_kcount" in prices:
         total += Decimal(prices["requests_kcount"]) * requests / 1000
     return total.normalize() if total else Decimal(0)
+
+
+def _parts(usage: Usage, prices: UnitPrices) -> list[tuple[str, int, tuple[str, ...]]]:
+    """Tokens that have one price each: bucket, count, and where the price stands."""
+    reasoning = usage.reasoning_tokens if "output_reasoning_mtok" in prices else 0
+    audio = usage.output_audio_tokens
+    return [
+        *((bucket, getattr(usage, bucket), names) for bucket, names in _BUCKETS.items()),
+        ("output_tokens", usage.output_tokens - reasoning - audio, ("output_mtok",)),
+        ("reasoning_tokens", reasoning, ("output_reasoning_mtok",)),
+        ("output_audio_tokens", audio, ("output_audio_mtok",)),
+    ]
+
+
+def per_token(
+    told: Mapping[str, Any] | None, usage: Usage | None, prices: UnitPrices | None
+) -> dict[str, Decimal] | None:
+    """USD per token of each bucket of a call, which times the tokens add up to what it cost.
+
+    For a part of the output (reasoning, audio) it is what that costs on top. None where the tokens
+    alone do not give the amount: an unknown price, a cost that the provider said, a fee.
+
+    Parameters
+    ----------
+    told, usage, prices
+        As of :func:`charged`.
+
+    Examples
+    --------
+    >>> usage = Usage(uncached_input_tokens=1000, output_tokens=500)
+    >>> per_token({}, usage, {"input_mtok": "0.25", "output_mtok": "2"})
+    {'uncached_input_tokens': Decimal('2.5E-7'), 'output_tokens': Decimal('0.000002')}
+    """
+    amount, _ = charged(told, usage, prices)
+    prices = applied(prices, told)
+    if amount is None or usage is None or not prices:
+        return None
+    counts = usage.to_dict()
+    found: dict[str, Decimal] = {} if prices != FREE else dict.fromkeys(counts, Decimal(0))
+    size = usage.input_tokens // (token_count(as_mapping(told).get("requests")) or 1)
+    for bucket, count, names in _parts(usage, prices):
+        price = next((prices[name] for name in names if name in prices), None)
+        if count and price is not None:
+            on_top_of = found.get("output_tokens", 0) if bucket in _OF_OUTPUT else 0
+            found[bucket] = tier_price(price, size) / _MILLION - on_top_of
+    total = sum((found.get(bucket, 0) * count for bucket, count in counts.items()), Decimal(0))
+    return found if total == amount else None
+
+
+_OF_OUTPUT = ("reasoning_tokens", "output_audio_tokens")
 
 
 def tier_price(price: Any, input_tokens: int) -> Decimal:

@@ -43,7 +43,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Refuse kinds that there are not, before anything runs."""
+    """Refuse kinds that there are not, and times that are none, before anything runs."""
+    seconds = config.getoption("--llm-replay-timeout")
+    if seconds is not None and not 0 < seconds < float("inf"):
+        raise pytest.UsageError(f"--llm-replay-timeout {seconds:g}: a number of seconds above 0")
     allowed = config.getoption("--llm-replay-allow")
     if allowed:
         from llm_magic.exceptions import did_you_mean

@@ -22,14 +22,15 @@ import itertools
 import json
 import os
 import threading
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llm_magic import media, secrets
+from llm_magic.cassette import Place
 from llm_magic.exceptions import ReplayMissError
 from llm_magic.recordings import NOT_IN_KEY, Recording, dump_line
 from llm_magic.shelf import Shelf
@@ -48,6 +49,7 @@ __all__ = [
     "end_run",
     "in_flight",
     "look_up",
+    "newest_misses",
     "within",
 ]
 
@@ -100,6 +102,7 @@ class Run:
     _taken: Counter[str] = field(default_factory=Counter)
     _returned: dict[str, list[int]] = field(default_factory=dict)
     _captured: dict[tuple[str, str], tuple[Shelf, str | None]] = field(default_factory=dict)
+    _at_end: set[Callable[[], None]] = field(default_factory=set)
     _lock: Any = field(default_factory=threading.Lock)
 
     def next_ordinal(self, key: str) -> int:
@@ -155,6 +158,19 @@ class Run:
             }
             shelf.drop_from(key, self._taken[key], notebook, keep=others)
 
+    def at_end(self, action: Callable[[], None]) -> None:
+        """Have a function called once when the run ends, however it ends."""
+        with self._lock:
+            self._at_end.add(action)
+
+    def ended(self) -> None:
+        """Call what :meth:`at_end` was told."""
+        with self._lock:
+            actions = list(self._at_end)
+            self._at_end.clear()
+        for action in actions:
+            action()
+
     def notice_once(self, text: str) -> str | None:
         """The text the first time in this run, None after that."""
         with self._lock:
@@ -183,7 +199,7 @@ def begin_run(name: str = "", *, cell: dict[str, str] | None = None) -> Run:
         if _runs:
             outer = _runs[-1]
             run._taken, run._captured, run._lock = outer._taken, outer._captured, outer._lock
-            run._returned = outer._returned
+            run._returned, run._at_end = outer._returned, outer._at_end
             run.inner, run.number = True, outer.number
             run.cell = run.cell or outer.cell
         _runs.append(run)
@@ -196,7 +212,10 @@ def end_run(run: Run, *, ok: bool) -> None:
         if run not in _runs:
             return
         _runs.remove(run)
-    if ok and not run.inner:
+    if run.inner:
+        return
+    run.ended()
+    if ok:
         run.finish()
 
 
@@ -217,6 +236,7 @@ def apart(name: str) -> Iterator[Run]:
         yield run
     finally:
         _apart.reset(token)
+        run.ended()
 
 
 @contextlib.contextmanager
@@ -261,34 +281,42 @@ def run(name: str) -> Iterator[Run]:
         end_run(current, ok=ok)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Found:
-    """A recording, and whether it stands in for one with a higher number."""
+    """A recording, whose it is of those that may answer, and whether it stands in for another."""
 
     recording: Recording
+    candidate: int = 0
     stands_in: bool = False
 
 
 def look_up(
-    shelf: Shelf, key: str, ordinal: int, notebook: str | None, *, exact: bool, stream: bool
+    shelf: Shelf, places: Sequence[Place], notebook: str | None, *, exact: bool, stream: bool
 ) -> Found | None:
-    """The answer to the ``ordinal``-th identical call.
+    """The answer to a call that any of several models may answer.
 
-    Where that one was never recorded, the first answer stands in: FALLBACK never pays twice for
-    one request unless asked to.
+    An answer with the call's own number comes before a stand-in, whichever model gave it, and of
+    each kind the notebook's own come before those of other notebooks (:meth:`Shelf.find_first`):
+    so what a run captured replays, also where its calls were answered by different models. Where
+    no number fits, the first answer stands in: FALLBACK never pays twice for one request unless
+    asked to.
 
     Parameters
     ----------
+    places : sequence of (key, ordinal)
+        Of each model that may answer, in their order, and its how manieth answer it would be.
     exact : bool
         No stand-in: the caller asked for this sample.
     stream : bool
         A stream that was closed early will do.
     """
-    for number in (ordinal,) if exact or not ordinal else (ordinal, 0):
-        recording = shelf.find(key, number, notebook)
-        if recording is not None and (stream or not recording.closed):
-            return Found(recording, stands_in=number != ordinal)
-    return None
+    found = shelf.find_first(places, notebook, whole=not stream)
+    if found is not None:
+        return Found(found[1], found[0])
+    if exact or not any(ordinal for _, ordinal in places):
+        return None
+    found = shelf.find_first([(key, 0) for key, _ in places], notebook, whole=not stream)
+    return Found(found[1], found[0], stands_in=places[found[0]][1] > 0) if found else None
 
 
 def miss(
@@ -305,19 +333,33 @@ def miss(
     number = f" (answer number {ordinal + 1})" if ordinal else ""
     text = " ".join(request.last_text.split())
     prompt = text if len(text) <= 60 else text[:59] + "…"
-    return ReplayMissError(
+    message = (
         secrets.redact(
             f"no recording for {request.reference} in {place} (mode REPLAY){number}: {prompt!r};"
         )
         + " nothing was sent. Record it once: --mode CAPTURE in the cell, or llm-magic run NOTEBOOK"
-        " --mode CAPTURE",
-        key=key,
-        ordinal=ordinal,
-        request=_as_recorded(request),
-        folder=folder,
-        notebook=notebook,
-        cell=cell,
+        " --mode CAPTURE"
     )
+    about: dict[str, Any] = {
+        "key": key,
+        "ordinal": ordinal,
+        "request": _as_recorded(request),
+        "folder": folder,
+        "notebook": notebook,
+        "cell": cell,
+    }
+    _missed.append(ReplayMissError(message, **about))
+    return ReplayMissError(message, **about)
+
+
+# The newest misses of this process, for who explains them. These are copies that nobody raises: a
+# traceback would keep the variables of a cell alive.
+_missed: deque[ReplayMissError] = deque(maxlen=50)
+
+
+def newest_misses() -> list[ReplayMissError]:
+    """The misses of this process, the newest first; of many the newest 50."""
+    return [*reversed(_missed.copy())]
 
 
 def _as_recorded(request: Request) -> Request:
@@ -337,10 +379,10 @@ class InFlight:
     """
 
     def __init__(self) -> None:
-        self._calls: dict[Place, tuple[Future[None], Owner]] = {}
+        self._calls: dict[Seat, tuple[Future[None], Owner]] = {}
         self._lock = threading.Lock()
 
-    def claim(self, place: Place, task: object = None) -> Future[None] | None:
+    def claim(self, seat: Seat, task: object = None) -> Future[None] | None:
         """None when the call is ours to make; else what ends when the other one has ended.
 
         Parameters
@@ -351,19 +393,19 @@ class InFlight:
         from concurrent.futures import Future  # as long to load as a replay takes, which has none
 
         with self._lock:
-            found = self._calls.get(place)
+            found = self._calls.get(seat)
             if found is None:
-                self._calls[place] = (Future(), (threading.get_ident(), task))
+                self._calls[seat] = (Future(), (threading.get_ident(), task))
                 return None
             return found[0]
 
-    def runs_here(self, place: Place, task: object = None) -> bool:
+    def runs_here(self, seat: Seat, task: object = None) -> bool:
         """Whether only the caller could go on with the call under way: its thread, its task.
 
         Other tasks of the thread go on while one awaits, but not while the thread itself waits.
         """
         with self._lock:
-            _, owner = self._calls.get(place, (None, (0, None)))
+            _, owner = self._calls.get(seat, (None, (0, None)))
         thread, other = owner
         return thread == threading.get_ident() and (task is None or other in (None, task))
 
@@ -372,16 +414,16 @@ class InFlight:
         self._lock = threading.Lock()
         self._calls = {}
 
-    def end(self, place: Place) -> None:
+    def end(self, seat: Seat) -> None:
         """The call has ended, well or not; whoever waits looks again."""
         with self._lock:
-            future, _ = self._calls.pop(place, (None, None))
+            future, _ = self._calls.pop(seat, (None, None))
         if future is not None:
             future.set_result(None)
 
 
 # Folder, key and ordinal of an answer.
-Place = tuple[Path, str, int]
+Seat = tuple[Path, str, int]
 # Thread that makes a call, and the task in it where the call is awaited.
 Owner = tuple[int, object]
 

@@ -50,10 +50,12 @@ def refresh() -> None:
     """Look again at the environment: a cell may have set a key since."""
     global _variables
     _variables = len(os.environ)
-    for name, value in os.environ.items():
-        # SSL_KEY=/etc/ssl/key.pem names a file; a path in an answer is no secret.
-        if name.upper().endswith(_ENDINGS) and not os.path.exists(value):
-            register(name, value)
+    for name in os.environ:
+        if name.upper().endswith(_ENDINGS):
+            value = os.environ.get(name, "")
+            # SSL_KEY=/etc/ssl/key.pem names a file; a path in an answer is no secret.
+            if not os.path.exists(value):
+                register(name, value)
 
 
 def refresh_if_grown() -> None:

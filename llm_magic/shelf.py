@@ -11,7 +11,7 @@ import hashlib
 import json
 import threading
 import warnings
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -118,40 +118,76 @@ class Shelf:
     # Looking up
 
     def find(self, key: str, ordinal: int, notebook: str | None) -> Recording | None:
-        """The answer that a notebook has for a request, or None.
+        """The answer that a notebook has for a request, or None; see :meth:`find_first`."""
+        found = self.find_first([(key, ordinal)], notebook)
+        return found[1] if found is not None else None
 
-        Its own answer comes first, then its cassette's, then one that another notebook of this
-        folder recorded (which it then shares). With the notebook unknown, all are looked up.
+    def find_first(
+        self, places: Sequence[Place], notebook: str | None, *, whole: bool = False
+    ) -> tuple[int, Recording] | None:
+        """The first answer that a notebook has among several places, and the place's index.
+
+        What the notebook has itself, in the store or in its cassette, comes first, of all places
+        in their order. Only then comes what another notebook of this folder recorded, which it
+        then shares: else that would stand before the notebook's own answer of a fallback. With
+        the notebook unknown, all are looked up, one after the other.
+
+        Parameters
+        ----------
+        places : sequence of (key, ordinal)
+            Where to look.
+        whole : bool
+            A stream that was closed early will not do.
         """
         try:
-            recording = self._find(key, ordinal, notebook)
+            found = self._find_first(places, notebook, whole)
         except DiskFullError:
             self._full = True
             try:
-                recording = self._find(key, ordinal, notebook)
+                found = self._find_first(places, notebook, whole)
             finally:
                 self._full = False
-        if recording is not None:
-            self.used.add((key, ordinal))
-        return recording
+        if found is not None:
+            self.used.add(places[found[0]])
+        return found
 
     @property
     def _fixed(self) -> bool:
         """Whether a look-up writes nothing: what is recorded is read on a full disk, too."""
         return self._full or self.store.read_only
 
-    def _find(self, key: str, ordinal: int, notebook: str | None) -> Recording | None:
-        variants = self.recordings.variants(key, ordinal)
-        mine = _used_by(notebook or "", variants)
-        if mine is not None and mine.users[notebook or ""] is None:
-            return None if mine.dropped else _read(mine.line)
-        for name in [notebook] if notebook else self._likely_notebooks():
-            recording = self._find_in(name, key, ordinal, variants)
-            if recording is not None:
-                if not notebook:
-                    self._take_for(name, recording)
-                return recording
-        return self._find_shared(key, ordinal, notebook, variants)
+    def _find_first(
+        self, places: Sequence[Place], notebook: str | None, whole: bool
+    ) -> tuple[int, Recording] | None:
+        rows: dict[Place, list[Variant]] = {}
+        # Where the notebook dropped its answer, or has one that will not do: nobody's stands in.
+        decided: set[Place] = set()
+        for owner in self._owners(notebook):
+            for index, place in enumerate(places):
+                if place in decided:
+                    continue
+                if place not in rows:
+                    rows[place] = self.recordings.variants(*place)
+                line = self._line_of(owner, *place, rows[place])
+                recording = _read(line) if line else None
+                if recording is not None and not (whole and recording.closed):
+                    if not notebook and owner:
+                        self._take_for(owner, recording)
+                    return index, recording
+                if recording is not None or (line == "" and owner == (notebook or "")):
+                    decided.add(place)
+        for index, place in enumerate(places):
+            if place not in decided:
+                shared = self._find_shared(*place, notebook, rows[place], whole)
+                if shared is not None:
+                    return index, shared
+        return None
+
+    def _owners(self, notebook: str | None) -> Iterator[str]:
+        """Whose answers come before what is shared: the notebook's; if unknown, everybody's."""
+        yield notebook or ""
+        if not notebook:
+            yield from self._likely_notebooks()
 
     def _likely_notebooks(self) -> list[str]:
         """Notebooks with a cassette, first the one whose answers were used last."""
@@ -175,21 +211,26 @@ class Shelf:
                     stacklevel=2,
                 )
 
-    def _find_in(
+    def _line_of(
         self, notebook: str, key: str, ordinal: int, variants: list[Variant]
-    ) -> Recording | None:
-        """What a notebook has: unsaved or saved in the store, else in its cassette."""
+    ) -> str | None:
+        """A notebook's own line: unsaved or saved in the store, else in its cassette.
+
+        Empty where it dropped the answer, None where it has none.
+        """
         variant = _used_by(notebook, variants)
         if variant is not None:
             generation = variant.users[notebook]
             if generation is None or generation == self._sync(notebook).generation:
-                return None if variant.dropped else _read(variant.line)
+                return variant.line
+        if not notebook:
+            return None
         line = self._line(notebook, key, ordinal)
         if line is not None:
             self._adopt(key, ordinal, line, notebook)
-            return _read(line)
-        self._forget_stale(key, ordinal, notebook, variants)
-        return None
+        else:
+            self._forget_stale(key, ordinal, notebook, variants)
+        return line
 
     def _adopt(self, key: str, ordinal: int, line: str, notebook: str) -> None:
         if not self._fixed:
@@ -207,14 +248,17 @@ class Shelf:
                     self.recordings.release(key, ordinal, notebook)
 
     def _find_shared(
-        self, key: str, ordinal: int, notebook: str | None, variants: list[Variant]
+        self, key: str, ordinal: int, notebook: str | None, variants: list[Variant], whole: bool
     ) -> Recording | None:
         for variant in variants:
             if variant.dropped or not variant.users:
                 continue
+            recording = _read(variant.line)
+            if whole and recording.closed:
+                continue
             if notebook and not self._fixed and notebook not in variant.users:
                 self.recordings.put(key, ordinal, variant.line, notebook)
-            return _read(variant.line)
+            return recording
         return None
 
     # Storing
@@ -535,6 +579,64 @@ class Shelf:
         if not self._fixed:
             fields = {"stamp": sync.stamp, "generation": sync.generation, "digest": sync.digest}
             self.store.set(f"cassette:{notebook}", dump_line(fields))
+
+    def rename(self, old: str, new: str) -> str:
+        """Let a notebook that is called otherwise now keep its recordings, saved or not.
+
+        Where its file has the new name only, its cassette moves along. A cassette that the new
+        name has already is never overwritten: the notebook gets, unsaved, what that one lacks.
+
+        Returns
+        -------
+        str
+            What its user should know; empty when it moved as people expect.
+
+        Raises
+        ------
+        CassetteError, StoreError
+            When a cassette cannot be read or written, or the store not written.
+        """
+        gone = not self._workspace.notebook_path(old).exists()
+        source, target = self.cassette_path(old), self.cassette_path(new)
+        taken = target.exists()
+        moves = gone and source.exists() and not taken
+        with self._lock, self.store.transaction():
+            saved, unsaved = self._to_save(old)
+            if moves:
+                write(target, new, saved)
+                # Noticed before anything is unsaved, or it would seem to have changed below that.
+                self._sync(new)
+                given = self._give(new, unsaved)
+            else:
+                given = self._give(new, _merged(saved, unsaved), beside=self._cassette(new))
+            if gone:
+                for key, ordinal, _ in list(self.recordings.used_by(old)):
+                    self.recordings.release(key, ordinal, old)
+                self.store.delete(f"cassette:{old}")
+                cassette_index.discard(self.store, old)
+                self._synced.pop(old, None)
+        if moves:
+            source.unlink()
+        if not taken or not given:
+            return ""
+        return (
+            f"{target.name} was there already and keeps its answers;"
+            f" {counted(given, 'recording')} of {old} that it lacks can be saved into it"
+        )
+
+    def _give(
+        self, notebook: str, lines: Mapping[Place, str], *, beside: Cassette | None = None
+    ) -> int:
+        """Give a notebook lines, unsaved, that neither it nor a cassette has; returns how many."""
+        places = [
+            place
+            for place in lines
+            if (beside is None or place not in beside)
+            and _used_by(notebook, self.recordings.variants(*place)) is None
+        ]
+        for place in places:
+            self.recordings.put(*place, lines[place], notebook)
+        return len(places)
 
     def close(self) -> None:
         """Close the store."""

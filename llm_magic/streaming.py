@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
+from llm_magic import dropped
 from llm_magic.exceptions import LLMMagicError
 from llm_magic.pipeline import Call
 from llm_magic.providers.assembly import Assembly, pieces
@@ -31,6 +32,16 @@ class _Stream:
         self._done = False
         self._began = False
         self._opened = False
+        self._soon = dropped.expect()
+
+    def __del__(self) -> None:
+        # Nobody said that the rest is not wanted, so it is not stored.
+        if not self._done:
+            self._soon(self._drop)
+
+    def _drop(self) -> None:
+        """Write down that nobody holds the stream; in a thread of its own."""
+        self._fail(GeneratorExit("the stream was dropped"))
 
     @property
     def completion(self) -> Completion:
@@ -110,6 +121,11 @@ def _has_token(chunk: Chunk) -> bool:
     )
 
 
+# What streams read from. Python would end a generator by itself, on whichever thread collects it,
+# also where this thread holds a lock of the very pool that the connection goes back to.
+_connections: set[Iterator[Chunk]] = set()
+
+
 class CompletionStream(_Stream):
     """An iterator of chunks, and a context manager that closes the connection.
 
@@ -139,6 +155,7 @@ class CompletionStream(_Stream):
             chunk = self._early.popleft() if self._early else next(self._chunks)
             self._seen(chunk)
         except StopIteration:
+            _connections.discard(self._chunks)
             self._finish()
             raise
         except BaseException as error:
@@ -163,21 +180,26 @@ class CompletionStream(_Stream):
             one = call.candidate
             try:
                 self._chunks = one.provider.stream(one.sent, one.transport)
+                _connections.add(self._chunks)
                 for chunk in self._chunks:
                     self._early.append(chunk)
                     if _has_token(chunk):
                         break
                 return
             except LLMMagicError as error:
+                _connections.discard(self._chunks)
                 call.failed(error)
                 failure = error
             self._early.clear()
             wait = call.next_attempt(failure)
 
     def _close_connection(self) -> None:
-        close = getattr(self._chunks, "close", None)
-        if close is not None:
-            close()
+        try:
+            close = getattr(self._chunks, "close", None)
+            if close is not None:
+                close()
+        finally:
+            _connections.discard(self._chunks)
 
     def close(self) -> None:
         """Stop here: the connection is closed, what came so far is kept as a closed stream."""
@@ -199,11 +221,11 @@ class CompletionStream(_Stream):
             self._close_connection()
             self._fail(error)
 
-    def __del__(self) -> None:
-        # Dropped without close(): nobody said that the rest is not wanted, so it is not stored.
-        if not self._done:
+    def _drop(self) -> None:
+        try:
             self._close_connection()
-            self._fail(GeneratorExit("the stream was dropped"))
+        finally:
+            super()._drop()
 
 
 class AsyncCompletionStream(_Stream):
@@ -287,10 +309,6 @@ class AsyncCompletionStream(_Stream):
         else:
             await self._close_connection()
             self._fail(error)
-
-    def __del__(self) -> None:
-        if not self._done:
-            self._fail(GeneratorExit("the stream was dropped"))
 
 
 async def _awaitable(chunks: Iterator[Chunk]) -> AsyncIterator[Chunk]:

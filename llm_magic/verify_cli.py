@@ -90,7 +90,7 @@ def _verify(options: argparse.Namespace) -> int:
             continue
         reports.append(report)
         if not options.json:
-            print(to_text(report, options.allow), flush=True)
+            _print(to_text(report, options.allow))
     found = any(report.failing(options.allow) for report in reports)
     code = NOT_VERIFIED if errors else FOUND if found else CLEAN
     if options.json:
@@ -100,5 +100,11 @@ def _verify(options: argparse.Namespace) -> int:
             "errors": errors,
             "reports": [report.to_dict() for report in reports],
         }
-        print(json.dumps(document, indent=1, ensure_ascii=False))
+        # Names of files, and what cells put out, may hold what no terminal's encoding has.
+        print(json.dumps(document, indent=1))
     return code
+
+
+def _print(text: str) -> None:
+    encoding = sys.stdout.encoding or "utf-8"
+    print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)

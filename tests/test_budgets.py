@@ -485,6 +485,12 @@ def test_what_the_provider_keeps_has_no_bound(parameters):
     assert bound_of(**parameters, max_tokens=5).unbounded
 
 
+def test_what_an_assistant_said_aloud_has_no_bound():
+    said = [{"role": "assistant", "audio": {"id": "audio_1"}}]
+
+    assert bound_of(said, max_tokens=5).unbounded == ("audio that the provider keeps",)
+
+
 def test_several_texts_of_the_older_api_are_bounded_together():
     texts = [{"role": "user", "content": "Once"}] * 3
 

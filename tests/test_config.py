@@ -344,3 +344,16 @@ def test_modes_that_an_imposed_replay_overrules_are_remembered(
     assert settings.get("mode", asked) is Mode.REPLAY
 
     assert {(mode, Path(origin).name) for mode, origin in config.overruled} == overruled
+
+
+def test_a_setting_that_is_taken_away_on_another_thread_leaves_the_next_one():
+    class Racing(dict[str, object]):
+        """It was there when somebody looked."""
+
+        def __contains__(self, name: object) -> bool:
+            return True
+
+    settings = Settings(environ={"LLM_MAGIC_MODE": "DISABLED"})
+    settings.session = Racing()
+
+    assert settings.get("mode") == "DISABLED"

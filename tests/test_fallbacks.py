@@ -7,12 +7,14 @@ attempts in the ledger.
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
 
-from llm_magic import exceptions, failover
+from llm_magic import exceptions, failover, history, run
 from llm_magic.client import Client
 from llm_magic.exceptions import LLMMagicError
 from llm_magic.testing import FakeServer
@@ -216,6 +218,138 @@ def test_all_candidates_are_looked_up_before_any_is_asked(
 
     assert (completion.source, completion.provider) == ("replay", "anthropic")
     assert (primary.count, fallback.count) == (0, 0)
+
+
+# Answers of several models, in a folder of several notebooks
+
+BOTH: dict[str, Any] = {"model": OPENAI, "fallbacks": [CLAUDE]}
+
+
+def notebook(monkeypatch: pytest.MonkeyPatch, name: str | None) -> Client:
+    """Go on in another process, which works in this notebook."""
+    if name is None:
+        monkeypatch.delenv("LLM_MAGIC_NOTEBOOK", raising=False)
+    else:
+        monkeypatch.setenv("LLM_MAGIC_NOTEBOOK", f"{name}.ipynb")
+    return Client(".", mode="FALLBACK")
+
+
+def other_answer(
+    monkeypatch: pytest.MonkeyPatch, primary: FakeServer, name: str = "another"
+) -> None:
+    """Another notebook has an answer of the first model, saved."""
+    primary.reply("of another notebook")
+    with closing(notebook(monkeypatch, name)) as client:
+        client.complete("Why?", model=OPENAI)
+        client.shelf.save(name)
+
+
+@pytest.mark.parametrize("own", [False, True], ids=["never answered", "answered before"])
+@pytest.mark.parametrize("then", ["same process", "saved", "new process", "store deleted"])
+def test_what_a_fallback_answered_replays_where_another_notebook_has_the_first_models_answer(
+    primary: FakeServer, fallback: FakeServer, monkeypatch: pytest.MonkeyPatch, then: str, own: bool
+) -> None:
+    other_answer(monkeypatch, primary)
+    mine = notebook(monkeypatch, "mine")
+    if own:
+        mine.complete("Why?", **BOTH, mode="CAPTURE")
+        mine.shelf.save("mine")
+    fail(primary, 500)
+    fallback.reply("captured")
+    mine.complete("Why?", **BOTH, mode="CAPTURE")
+
+    if then != "same process":
+        mine.shelf.save("mine")
+    if then in ("new process", "store deleted"):
+        mine.close()
+        mine = notebook(monkeypatch, "mine")
+    if then == "store deleted":
+        history.close()
+        shutil.rmtree(".llm_magic")
+    replayed = mine.complete("Why?", **BOTH)
+
+    assert (replayed.source, replayed.text) == ("replay", "captured")
+    assert mine.preview("Why?", **BOTH).recording.reference == CLAUDE
+    mine.close()
+    with closing(notebook(monkeypatch, "another")) as other:
+        assert other.complete("Why?", **BOTH).text == "of another notebook"
+
+
+def test_without_a_notebook_too_what_was_captured_comes_before_what_others_have(
+    primary: FakeServer, fallback: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other_answer(monkeypatch, primary)
+    fail(primary, 500)
+    fallback.reply("captured")
+
+    with closing(notebook(monkeypatch, None)) as client:
+        client.complete("Why?", **BOTH, mode="CAPTURE")
+        replayed = client.complete("Why?", **BOTH)
+
+    assert (replayed.source, replayed.text) == ("replay", "captured")
+
+
+def test_what_only_others_have_comes_in_the_order_of_the_models(
+    primary: FakeServer, fallback: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other_answer(monkeypatch, primary)
+    with closing(notebook(monkeypatch, "third")) as third:
+        third.complete("Why?", model=CLAUDE)
+
+    with closing(notebook(monkeypatch, "mine")) as client:
+        replayed = client.complete("Why?", **BOTH)
+
+    assert (replayed.source, replayed.text) == ("replay", "of another notebook")
+    assert client.shelf.status("mine").unsaved == 1
+
+
+def test_answers_of_different_models_in_one_run_replay_in_their_order(
+    client: Client, primary: FakeServer, fallback: FakeServer
+) -> None:
+    primary.reply("first")
+    fallback.reply("second")
+    with run("capture"):
+        client.complete("Why?", **BOTH, mode="CAPTURE")
+        fail(primary, 500)
+        client.complete("Why?", **BOTH, mode="CAPTURE")
+
+    with run("replay"):
+        texts = [client.complete("Why?", **BOTH, mode="REPLAY").text for _ in range(3)]
+
+    # Nobody was asked a third time: the first answer stands in.
+    assert texts == ["first", "second", "first"]
+
+
+def test_an_own_stand_in_comes_before_that_of_another_notebook(
+    primary: FakeServer, fallback: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other_answer(monkeypatch, primary)
+    fail(primary, 500)
+    fallback.reply("captured")
+
+    with closing(notebook(monkeypatch, "mine")) as client:
+        with run("capture"):
+            client.complete("Why?", **BOTH, mode="CAPTURE")
+        with run("replay"):
+            texts = [client.complete("Why?", **BOTH, mode="REPLAY").text for _ in range(2)]
+
+    assert texts == ["captured", "captured"]
+
+
+def test_a_fallbacks_whole_answer_comes_before_a_closed_stream_of_another_notebook(
+    primary: FakeServer, fallback: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(notebook(monkeypatch, "another")) as other:
+        with other.stream("Why?", model=OPENAI) as stream:
+            next(stream)
+        other.shelf.save("another")
+    with closing(notebook(monkeypatch, "third")) as third:
+        third.complete("Why?", model=CLAUDE)
+
+    with closing(notebook(monkeypatch, "mine")) as client:
+        replayed = client.complete("Why?", **BOTH, mode="REPLAY")
+
+    assert replayed.provider == "anthropic"
 
 
 def test_a_key_that_is_passed_goes_to_the_first_model_only(

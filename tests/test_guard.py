@@ -88,6 +88,7 @@ def test_what_stays_in_the_process_passes(guard, told, event, arguments):
         ("os.rename", ("x", "{}", -1, -1)),
         ("os.rename", ("{}", "x", -1, -1)),
         ("os.truncate", ("{}", 0)),
+        ("os.link", ("{}", "x", -1, -1)),
     ],
 )
 def test_what_is_verified_is_not_changed(guard, protected, event, arguments):
@@ -97,6 +98,14 @@ def test_what_is_verified_is_not_changed(guard, protected, event, arguments):
         guard.audit(event, given)
 
     guard.audit("open", (str(protected), "r", os.O_RDONLY))
+
+
+@pytest.mark.parametrize(
+    ("event", "rest"), [("os.rename", ("x", -1, -1)), ("shutil.rmtree", (None,))]
+)
+def test_the_folder_of_what_is_verified_stays(guard, protected, event, rest):
+    with pytest.raises(PermissionError, match="is being verified"):
+        guard.audit(event, (str(protected.parent), *rest))
 
 
 CLIENTS = {

@@ -105,7 +105,9 @@ try:
 except DiskFullError as error:
     note(str(error))
 with warned() as caught:
-    note(client.complete("before?", mode="REPLAY").source, caught)
+    source = client.complete("before?", mode="REPLAY").source
+    client.history.flush()
+    note(source, caught)
 os.unlink("ballast")
 with warned() as caught:
     note([client.complete("Why?").source, client.complete("Why?").source], caught)
@@ -122,7 +124,7 @@ note([one.text for one in care.check(Workspace(Path.cwd())).problems])
     assert "full" in warning
     assert refused[0].startswith("nothing was sent: the ledger")
     assert replayed[0] == "replay"
-    assert "the replay is not in the ledger" in replayed[1][0]
+    assert "the ledger lacks 1 replay" in replayed[1][0]
     assert afterwards == [["live", "replay"], []]
     assert report == [[], []]
 
@@ -139,7 +141,9 @@ history.close()
 fill()
 client = opened()
 with warned() as caught:
-    note(client.complete("before?", mode="REPLAY").source, caught)
+    source = client.complete("before?", mode="REPLAY").source
+    client.history.flush()
+    note(source, caught)
 with warned() as caught:
     note(client.complete("Why?").source, caught)
 os.unlink("ballast")

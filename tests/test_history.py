@@ -457,6 +457,14 @@ def test_processes_write_at_once_from_the_first_row(ledger: History) -> None:
     again.close()
 
 
+def test_a_row_that_is_taken_over_gets_no_session_of_ours(ledger: History) -> None:
+    ledger.adopt([{"id": "1", "session": None, "model": "a"}])
+
+    (row,) = ledger.rows()
+
+    assert (row["id"], row["session"], row["model"]) == ("1", None, "a")
+
+
 def test_threads_share_a_ledger(ledger: History) -> None:
     threads = [
         threading.Thread(target=lambda: [ledger.record(model="a") for _ in range(50)])

@@ -10,7 +10,7 @@ import nbformat
 import pytest
 from nbformat.sign import NotebookNotary
 
-from llm_magic import cli, packing
+from llm_magic import cli, packed, packing
 from llm_magic.cassette import Cassette
 from llm_magic.client import Client
 from llm_magic.exceptions import CassetteError, ReplayMissError
@@ -212,6 +212,10 @@ def test_a_trusted_notebook_stays_trusted_and_others_do_not_become_so(notebook):
         (None, "cannot be read as a notebook"),
         ("nothing", "cannot be read as a notebook"),
         ("[]", "is not a notebook"),
+        (
+            f'{{"metadata": {{"llm_magic": {{"cassette": {"[" * 100_000}',
+            "cannot be read as a notebook",
+        ),
         ('{"metadata": {"llm_magic": {"cassette": 3}}}', "does not carry a cassette"),
         ('{"metadata": {"llm_magic": {"cassette": [{}]}}}', "does not carry a cassette"),
         ('{"metadata": {"llm_magic": {"cassette": ["{}"]}}}', ":1 is not the header"),
@@ -227,6 +231,12 @@ def test_what_cannot_be_unpacked_is_told_and_left(content, problem):
 
     assert not CASSETTE.exists()
     assert content is None or NOTE.read_text() == content
+
+
+def test_a_nest_without_end_is_no_packed_notebook():
+    NOTE.write_text(f'{{"metadata": {{"llm_magic": {{"cassette": {"[" * 100_000}')
+
+    assert not packed.is_packed(NOTE)
 
 
 def test_a_notebook_without_recordings_cannot_be_packed(notebook, capsys):

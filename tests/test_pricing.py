@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_magic import pricing
-from llm_magic.pricing import cost, unit_prices
+from llm_magic.pricing import charged, cost, per_token, unit_prices
 from llm_magic.types import Usage
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -165,6 +165,85 @@ def test_a_sum_is_exact_for_any_count(counts: tuple[int, ...]) -> None:
     # In hundredths of a dollar for a million tokens, so in whole numbers.
     units = uncached * 300 + read * 30 + write * 375 + write_1h * 600 + output * 1500
     assert total == Decimal(units) / 10**8
+
+
+AMOUNT = st.decimals(0, 1000, places=4).map(str)
+BUCKETS = ("uncached_input", "cache_read", "cache_write", "cache_write_1h", "input_audio", "output")
+
+
+@st.composite
+def usages(draw: st.DrawFn) -> Usage:
+    counts = [draw(st.integers(0, 10**7)) for _ in BUCKETS]
+    reasoning = draw(st.integers(0, counts[-1]))
+    return Usage(*counts, reasoning, draw(st.integers(0, counts[-1] - reasoning)))
+
+
+PRICES = st.fixed_dictionaries(
+    {
+        "input_mtok": st.one_of(
+            AMOUNT,
+            st.lists(AMOUNT, min_size=1, max_size=1).map(lambda base: [*base, [200_000, "7.25"]]),
+        ),
+        "output_mtok": AMOUNT,
+    },
+    optional=dict.fromkeys(
+        (
+            "cache_read_mtok",
+            "cache_write_mtok",
+            "cache_write_1h_mtok",
+            "input_audio_mtok",
+            "output_reasoning_mtok",
+            "output_audio_mtok",
+            "requests_kcount",
+        ),
+        AMOUNT,
+    ),
+)
+
+
+@given(usages(), PRICES)
+def test_tokens_times_their_prices_are_the_cost_or_there_are_none(
+    usage: Usage, prices: dict[str, Any]
+) -> None:
+    each = per_token({}, usage, prices)
+
+    amount = cost(usage, prices)
+    if each is None:
+        assert amount is None or Decimal(prices.get("requests_kcount", 0)) > 0
+    else:
+        tokens = usage.to_dict()
+        assert sum((each.get(name, 0) * tokens[name] for name in tokens), Decimal(0)) == amount
+
+
+@pytest.mark.parametrize(
+    ("told", "prices"),
+    [
+        ({"cost": 0.5}, {"input_mtok": "1", "output_mtok": "2"}),
+        ({"estimated": True}, {"input_mtok": "1", "output_mtok": "2"}),
+        (
+            {"server_tool_use": {"web_search_requests": 2}},
+            {"input_mtok": "1", "output_mtok": "2", "web_searches_kcount": "10"},
+        ),
+        ({}, {"input_mtok": "1", "output_mtok": "2", "requests_kcount": "5"}),
+        ({}, {"input_mtok": "1"}),
+        ({}, None),
+    ],
+)
+def test_what_tokens_alone_do_not_give_has_no_price_per_token(
+    told: dict[str, Any], prices: dict[str, Any] | None
+) -> None:
+    assert per_token(told, USAGES["plain"], prices) is None
+
+
+def test_the_price_of_several_requests_is_that_of_one_of_them() -> None:
+    usage = Usage(uncached_input_tokens=300, output_tokens=3)
+    prices = {"input_mtok": ["1", [200, "2"]], "output_mtok": "4"}
+
+    each = per_token({"requests": 3}, usage, prices)
+
+    assert each is not None
+    assert each["uncached_input_tokens"] == Decimal("0.000001")
+    assert charged({"requests": 3}, usage, prices)[0] == Decimal("0.000312")
 
 
 # Looking up

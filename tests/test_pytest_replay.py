@@ -101,3 +101,11 @@ def test_without_the_option_no_notebook_is_collected_and_nothing_is_imported(wri
     done = run_pytest()
 
     assert done.stdout.rstrip().splitlines()[-1].startswith("1 passed"), done.stdout
+
+
+@pytest.mark.parametrize("seconds", ["-1", "0", "nan", "inf"])
+def test_what_is_no_time_is_refused_before_a_test_runs(seconds):
+    done = run_pytest("--llm-replay", f"--llm-replay-timeout={seconds}")
+
+    assert done.returncode == 4
+    assert "a number of seconds above 0" in done.stderr

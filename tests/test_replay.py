@@ -576,6 +576,30 @@ def test_ending_a_run_twice_does_no_harm(client: Client, server: FakeServer) -> 
     assert stored(client, 2)[1] == "two"
 
 
+def test_what_comes_at_the_end_of_a_run_comes_once_when_the_outer_one_ends() -> None:
+    done: list[str] = []
+
+    def note() -> None:
+        done.append("at the end")
+
+    with run("outer") as outer:
+        with run("inner") as inner:
+            inner.at_end(note)
+            outer.at_end(note)
+        done.append("inside")
+
+    assert done == ["inside", "at the end"]
+
+
+def test_what_is_asked_apart_has_an_end_of_its_own() -> None:
+    done: list[str] = []
+
+    with replay.apart("panel") as beside:
+        beside.at_end(lambda: done.append("at the end"))
+
+    assert done == ["at the end"]
+
+
 def test_a_run_notices_each_thing_once() -> None:
     with run("cell") as current:
         assert current.notice_once("a") == "a"

@@ -15,9 +15,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import nbformat
 import pytest
 
-from llm_magic import cli
+from llm_magic import cli, packing
 from llm_magic.cassette import Cassette, write
 from llm_magic.client import Client
 from llm_magic.exceptions import CassetteError, ReplayMissError
@@ -474,3 +475,126 @@ def test_a_notebook_renamed_with_its_cassette_replays_and_the_header_follows(
     assert desk.save("renamed") == {"Why?": "mine"}
     assert '"notebook":"renamed.ipynb"' in Path("renamed.cassette.jsonl").read_text()
     assert not PATH.exists()
+
+
+# A notebook that is renamed while its kernel runs
+
+
+@pytest.fixture
+def saved(desk: Desk) -> Desk:
+    """One answer that is saved, one that is not, one that was captured again since."""
+    Path("analysis.ipynb").write_text("{}")
+    desk.capture({"Why?": "saved", "When?": "old"})
+    desk.save()
+    desk.capture({"Who?": "unsaved", "When?": "new"})
+    return desk
+
+
+def rename_file() -> None:
+    Path("analysis.ipynb").rename("renamed.ipynb")
+
+
+def test_a_rename_moves_the_cassette_and_what_is_unsaved_stays_so(
+    saved: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rename_file()
+
+    told = saved.client.shelf.rename(NOTE, "renamed")
+
+    monkeypatch.setenv("LLM_MAGIC_NOTEBOOK", "renamed.ipynb")
+    assert told == ""
+    assert not PATH.exists()
+    assert written(Path("renamed.cassette.jsonl")) == {"Why?": "saved", "When?": "old"}
+    assert saved.client.shelf.status("renamed").unsaved == 2
+    assert [saved.replays(question) for question in ("Why?", "When?", "Who?")] == [
+        "saved",
+        "new",
+        "unsaved",
+    ]
+    assert list(saved.client.shelf.recordings.used_by(NOTE)) == []
+    assert saved.save("renamed") == {"Why?": "saved", "When?": "new", "Who?": "unsaved"}
+
+
+def test_a_rename_outlives_the_kernel(saved: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    rename_file()
+    saved.client.shelf.rename(NOTE, "renamed")
+
+    monkeypatch.setenv("LLM_MAGIC_NOTEBOOK", "renamed.ipynb")
+    saved.restart()
+
+    assert saved.client.shelf.status("renamed").unsaved == 2
+    assert saved.save("renamed") == {"Why?": "saved", "When?": "new", "Who?": "unsaved"}
+
+
+def test_what_was_dropped_stays_dropped_after_a_rename(
+    saved: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved.drop("Why?")
+    rename_file()
+
+    saved.client.shelf.rename(NOTE, "renamed")
+
+    monkeypatch.setenv("LLM_MAGIC_NOTEBOOK", "renamed.ipynb")
+    assert saved.replays("Why?") is None
+    assert "Why?" not in saved.save("renamed")
+
+
+def test_a_notebook_saved_under_another_name_gets_a_copy(saved: Desk) -> None:
+    Path("renamed.ipynb").write_text("{}")
+
+    told = saved.client.shelf.rename(NOTE, "renamed")
+
+    assert told == ""
+    assert written() == {"Why?": "saved", "When?": "old"}
+    assert saved.client.shelf.status("renamed").unsaved == 3
+    assert saved.save("renamed") == {"Why?": "saved", "When?": "new", "Who?": "unsaved"}
+    assert saved.save() == {"Why?": "saved", "When?": "new", "Who?": "unsaved"}
+
+
+def test_a_cassette_of_the_new_name_is_kept_and_gets_what_it_lacks(
+    saved: Desk, pull: Callable[..., None]
+) -> None:
+    target = Path("renamed.cassette.jsonl")
+    pull({"Why?": "theirs"}, target)
+    before = target.read_bytes()
+    rename_file()
+
+    told = saved.client.shelf.rename(NOTE, "renamed")
+
+    assert told == (
+        "renamed.cassette.jsonl was there already and keeps its answers; 2 recordings of analysis"
+        " that it lacks can be saved into it"
+    )
+    assert target.read_bytes() == before
+    assert written() == {"Why?": "saved", "When?": "old"}
+    assert saved.save("renamed") == {"Why?": "theirs", "When?": "new", "Who?": "unsaved"}
+
+
+def test_a_packed_notebook_takes_its_recordings_with_it(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nbformat.write(nbformat.v4.new_notebook(), "analysis.ipynb")
+    desk.capture({"Why?": "packed"})
+    packing.pack(Path("analysis.ipynb"))
+    desk.save()
+    PATH.unlink()
+    rename_file()
+
+    told = desk.client.shelf.rename(NOTE, "renamed")
+
+    monkeypatch.setenv("LLM_MAGIC_NOTEBOOK", "renamed.ipynb")
+    assert told == ""
+    assert desk.replays("Why?") == "packed"
+    assert desk.client.shelf.status("renamed").unsaved == 0
+
+
+def test_nothing_is_lost_when_the_old_cassette_cannot_be_read(saved: Desk) -> None:
+    PATH.write_text("{")
+    rename_file()
+
+    with pytest.raises(CassetteError):
+        saved.client.shelf.rename(NOTE, "renamed")
+
+    assert PATH.read_text() == "{"
+    assert not Path("renamed.cassette.jsonl").exists()
+    assert len(list(saved.client.shelf.recordings.used_by(NOTE))) == 3

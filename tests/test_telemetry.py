@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import http.server
 import json
 import threading
@@ -22,7 +21,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 
 import llm_magic
-from llm_magic import client, failover, history, replay, secrets, telemetry
+from llm_magic import client, dropped, failover, history, replay, secrets, telemetry
 from llm_magic.exceptions import (
     BudgetExceededError,
     ProviderError,
@@ -412,12 +411,12 @@ def drop(server: FakeServer) -> None:
     stream = client.stream("Why?", model=PRICED)
     next(stream)
     del stream
-    gc.collect()
+    dropped.wait()
 
 
 def drop_unread(server: FakeServer) -> None:
     client.stream("Why?", model=PRICED)
-    gc.collect()
+    dropped.wait()
 
 
 def break_off(server: FakeServer) -> None:
@@ -573,6 +572,19 @@ def test_a_file_is_told_by_its_hash(sdk: Sdk, server: FakeServer) -> None:
     said = attributes(sdk.span)["gen_ai.input.messages"]
     assert "sha256:" in said
     assert len(said) < 400
+
+
+def test_a_key_that_parameters_carry_is_in_no_span(sdk: Sdk, server: FakeServer) -> None:
+    telemetry.enable(sdk.provider, capture_content=True)
+    secret = "of-a-gateway-0123456789"
+    server.fail(401, message=f"Incorrect key: {secret}")
+
+    with contextlib.suppress(ProviderError):
+        client.complete("Why?", model=PRICED, extra_body={"api_key": secret})
+
+    told = sdk.span.to_json()
+    assert "Incorrect key: {{secret:api_key}}" in told
+    assert secret not in told
 
 
 def test_known_keys_are_in_no_span(sdk: Sdk, server: FakeServer) -> None:

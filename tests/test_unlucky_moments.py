@@ -189,7 +189,7 @@ def test_a_full_ledger_does_not_keep_an_answer_from_being_replayed(
     client.complete("Why?")
     client.history._connection.execute("PRAGMA query_only = 1")
 
-    with pytest.warns(RuntimeWarning, match="the replay is not in the ledger"):
+    with pytest.warns(RuntimeWarning, match="the ledger lacks 1 replay"), run("cell"):
         replayed = client.complete("Why?", mode="REPLAY")
     with pytest.warns(RuntimeWarning, match="the miss is not in"), pytest.raises(ReplayMissError):
         client.complete("What?", mode="REPLAY")

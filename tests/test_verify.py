@@ -177,6 +177,17 @@ def planted_key_in_cassette(path):
     cassette.write_text("".join([header, line, *lines[1:]]))
 
 
+def planted_keys_beside_cells(path):
+    def plant(content):
+        content.metadata["owner"] = {"key": KEY}
+        content.cells[2].metadata["note"] = KEY
+        text = nbformat.v4.new_markdown_cell("![](a.txt)")
+        text["attachments"] = {"a.txt": {"text/plain": KEY}}
+        content.cells.append(text)
+
+    edit(path, plant)
+
+
 def unpinned_mode(path):
     source = STONE.replace("%%complete", "%%complete --mode CAPTURE")
     edit(path, lambda content: content.cells[3].update(source=source))
@@ -188,6 +199,9 @@ FAULTS = [
     (missing_record, {"miss"}, "cell 4 of 4 (%%complete): no recording for echo/echo"),
     (extra_record, {"stale"}, "no cell uses the recording "),
     (planted_key, {"secret"}, "looks like a key of AWS stands in the source of cell 3"),
+    (planted_keys_beside_cells, {"secret"}, "key of AWS stands in an attachment of a text cell"),
+    (planted_keys_beside_cells, {"secret"}, "key of AWS stands in the metadata of cell 3"),
+    (planted_keys_beside_cells, {"secret"}, "key of AWS stands in the metadata of the notebook"),
     (planted_key_in_cassette, {"secret"}, "a key of AWS stands in a.cassette.jsonl:2"),
     (unpinned_mode, {"unpinned"}, "CAPTURE is asked for by an argument or an option (cell 4)"),
 ]
@@ -431,6 +445,14 @@ def test_a_kernel_that_hangs_or_dies_ends_it(write, cell, told):
     assert [(one.kind, one.cell, one.message) for one in report.findings] == [
         ("failed", 2, f"{told}; nothing after it was run")
     ]
+
+
+@pytest.mark.parametrize("line", ["nothing", "[5]", '{"event": "miss"}'])
+def test_a_cell_that_writes_into_the_notes_of_its_run_is_told(write, line):
+    cell = f"import os\nopen(os.environ['LLM_MAGIC_VERIFY'], 'a').write('{line}\\n');"
+
+    with pytest.raises(LLMMagicError, match=r"a cell of a\.ipynb wrote into the file"):
+        verify(write(cell))
 
 
 def test_a_kernel_without_llm_magic_is_refused_before_a_cell_runs(write, tmp_path, monkeypatch):

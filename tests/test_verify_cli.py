@@ -124,6 +124,41 @@ def test_what_is_no_notebook_is_one_line_and_exit_code_2(llm_magic, tmp_path, co
     assert err.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"metadata": {"kernelspec": "python3"}},
+        {"metadata": {"kernelspec": {"name": 5}}},
+        {"cells": [{"cell_type": "code", "id": "a", "metadata": {}, "outputs": []}]},
+        {"cells": [{**nbformat.v4.new_code_cell("1"), "outputs": [{"output_type": "nothing"}]}]},
+        {"cells": [nbformat.v4.new_code_cell("'\ud800'")]},
+    ],
+)
+def test_a_notebook_with_faults_is_one_line_and_exit_code_2(llm_magic, tmp_path, fault):
+    path = tmp_path / "work" / "a.ipynb"
+    path.write_text(json.dumps({**nbformat.v4.new_notebook(), **fault}))
+
+    code, out, err = llm_magic("verify", path)
+
+    assert (code, out) == (2, "")
+    assert "is not a valid notebook" in err
+    assert err.count("\n") == 1
+
+
+def test_json_and_text_go_through_a_terminal_without_unicode(write, tmp_path, monkeypatch):
+    path = write("ü.ipynb", **{"print('é')": "é\n"})
+    command = [sys.executable, "-m", "llm_magic", "verify", str(path)]
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+
+    told, document = (
+        subprocess.run([*command, *more], capture_output=True, text=True, timeout=120, check=True)
+        for more in ([], ["--json"])
+    )
+
+    assert "clean" in told.stdout
+    assert json.loads(document.stdout)["reports"][0]["notebook"] == str(path)
+
+
 def test_a_kernel_or_a_cassette_that_cannot_be_used_is_one_line_and_exit_code_2(llm_magic, write):
     path = write("a.ipynb", **{"print(1)": "1\n"})
     content = nbformat.read(path, as_version=4)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import struct
+import time
+import tracemalloc
 import zlib
 
 import nbformat
@@ -99,6 +101,36 @@ def test_what_changes_from_run_to_run_is_no_difference(saved, new):
 def test_everything_else_is_a_difference(saved, new):
     assert steady(saved) != steady(new)
     assert compare(cell(printed(saved)), cell(printed(new)))
+
+
+@pytest.mark.parametrize("text", [" " * 200_000 + "x", "<" * 200_000])
+def test_long_texts_are_compared_in_no_time(text):
+    began = time.process_time()
+
+    steady(text)
+    volatile._words(text)
+
+    assert time.process_time() - began < 5
+
+
+def test_a_small_picture_that_holds_gigabytes_takes_no_memory():
+    bomb = png(HEADER, (b"IDAT", zlib.compress(bytes(200_000_000))))
+    tracemalloc.start()
+
+    told = volatile._picture(bomb)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert told.startswith("2 x 1 pixels, digest ")
+    assert most < 50_000_000
+
+
+@pytest.mark.parametrize("data", [{"image/png": "é"}, {MIME_TYPE: "nothing"}])
+def test_what_is_no_picture_and_no_provenance_is_compared_as_it_is(data):
+    saved = cell(shown(**data))
+
+    assert compare(saved, cell(shown(**data))) == ""
+    assert compare(saved, cell(shown(**dict.fromkeys(data, "other")))) != ""
 
 
 def test_each_rule_is_explained_and_matches_something_in_the_table_above():

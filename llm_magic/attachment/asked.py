@@ -1,8 +1,8 @@
 """From the body of a request over HTTP to a :class:`~llm_magic.types.Request`, and so to its key.
 
 Everything of the body is in the key, the stream flag too: what is replayed are the bytes that the
-server sent, and these depend on all of it. Where it travels otherwise is not, but for the few
-headers and query parameters that choose the form of an answer.
+server sent, and these depend on all of it. API keys in it are not, nor where it travels otherwise,
+but for the few headers and query parameters that choose the form of an answer.
 """
 
 from __future__ import annotations

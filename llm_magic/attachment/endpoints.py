@@ -53,7 +53,8 @@ _KINDS = (
     (re.compile(r"/completions$"), "completion", "openai"),
     (re.compile(r"/embeddings$"), "embedding", "openai"),
     (re.compile(r"/responses$"), "responses", "openai"),
-    (re.compile(r"/messages$"), "messages", "anthropic"),
+    # OpenAI's threads have messages, too.
+    (re.compile(r"/v1/messages$"), "messages", "anthropic"),
     (re.compile(r"/models/[^/]+:(streamG|g)enerateContent$"), "gemini", "gemini"),
 )
 

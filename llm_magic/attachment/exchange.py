@@ -9,12 +9,11 @@ from __future__ import annotations
 import json
 import sys
 import time
-import warnings
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from llm_magic import client, doctor, history, secrets
+from llm_magic import budgets, client, doctor, history, notices, replay, secrets
 from llm_magic.attachment import answers, asked, keys, wire
 from llm_magic.attachment.endpoints import Endpoint
 from llm_magic.attachment.library import Library
@@ -26,6 +25,7 @@ from llm_magic.exceptions import (
     ParameterError,
     ProviderError,
     ReplayMissError,
+    UnboundedCostError,
 )
 from llm_magic.pipeline import Call, Candidate
 from llm_magic.providers.base import Unreachable, error_for_status, provider_error
@@ -46,7 +46,7 @@ def send(
     library: Library,
     endpoint: Endpoint,
     request: Any,
-    body: Mapping[str, Any],
+    body: Mapping[str, Any] | None,
     ask: Callable[[Any], Any],
 ) -> Any:
     """The response to a request, live or from a recording.
@@ -59,8 +59,8 @@ def send(
         Where it goes.
     request : object
         The library's request.
-    body : mapping
-        Its parsed body.
+    body : mapping or None
+        Its parsed body; None for one that cannot be read.
     ask : callable
         Sends it.
     """
@@ -89,14 +89,14 @@ def send(
     except BaseException as error:
         exchange.broke(error)
         raise
-    return exchange.watched(response)
+    return exchange.watched(response, awaited=False)
 
 
 async def asend(
     library: Library,
     endpoint: Endpoint,
     request: Any,
-    body: Mapping[str, Any],
+    body: Mapping[str, Any] | None,
     ask: Callable[[Any], Awaitable[Any]],
 ) -> Any:
     """As :func:`send`, awaited."""
@@ -128,7 +128,7 @@ async def asend(
     except BaseException as error:
         exchange.broke(error)
         raise
-    return exchange.watched(response)
+    return exchange.watched(response, awaited=True)
 
 
 class _Exchange:
@@ -157,23 +157,39 @@ class _Exchange:
         self._status: int | None = None
         self._headers: Mapping[str, str] = {}
         self._pieces: list[bytes] = []
-        self._over = False
+        self.over = False
 
     @classmethod
     def of(
-        cls, library: Library, endpoint: Endpoint, request: Any, body: Mapping[str, Any]
+        cls, library: Library, endpoint: Endpoint, request: Any, body: Mapping[str, Any] | None
     ) -> _Exchange | None:
-        """The exchange; None for a request that has no key, and is sent without being recorded."""
+        """The exchange; None for a request that has no key, and is sent without being recorded.
+
+        Raises
+        ------
+        ParameterError
+            For such a request in REPLAY.
+        UnboundedCostError
+            For such a request where there is a budget.
+        """
         secrets.refresh_if_grown()
         query = dict(parse_qsl(urlsplit(str(request.url)).query))
         keys.register(endpoint.row, request.headers, query)
         try:
+            if body is None:
+                raise ParameterError("its body is no JSON object that is there before it is sent")
             return cls(library, endpoint, request, body)
-        except ParameterError as error:
-            if client.default().settings.get("mode") is Mode.REPLAY:
-                raise
-            warnings.warn(f"not recorded: {error}", RuntimeWarning, stacklevel=2)
-            return None
+        except (ParameterError, RecursionError) as error:
+            why = str(error)
+        settings = client.default().settings
+        if settings.get("mode") is Mode.REPLAY:
+            raise ParameterError(f"not sent, because nothing like it is recorded: {why}")
+        if budgets.caps(settings, replay.current_run()):
+            raise UnboundedCostError(
+                f"not sent: nobody can say what it costs at most, and there is a budget: {why}"
+            )
+        notices.warn(f"a request to {request.url.host} is not recorded: {why}")
+        return None
 
     # Without a server
 
@@ -206,14 +222,14 @@ class _Exchange:
 
     # What comes of it
 
-    def watched(self, response: Any) -> Any:
+    def watched(self, response: Any, *, awaited: bool) -> Any:
         """The response, whose bytes we see as the caller reads them."""
         self._status, self._headers = response.status_code, response.headers
         if response.is_stream_consumed:
             # It was made of bytes, and has them uncompressed; nobody will read its stream.
             self._finish(lambda: self._read(response.content))
         else:
-            self._library.watch(response, self)
+            self._library.watch(response, self, awaited=awaited)
         return response
 
     def came(self, piece: bytes) -> None:
@@ -247,7 +263,7 @@ class _Exchange:
 
     def ended_with(self, error: BaseException, partial: str = "") -> None:
         """There is no answer, because of this; of one that broke off, its text."""
-        if self._over:
+        if self.over:
             return
         self.call.failed(error, partial)
         if self.call.run is not None:
@@ -256,7 +272,7 @@ class _Exchange:
         self._end()
 
     def _finish(self, read: Callable[[], None]) -> None:
-        if self._over:
+        if self.over:
             return
         try:
             read()
@@ -266,7 +282,7 @@ class _Exchange:
             self._end()
 
     def _end(self) -> None:
-        self._over = True
+        self.over = True
         self.call.release()
 
     def _read(self, body: bytes) -> None:

@@ -149,12 +149,19 @@ class Hooks:
         return handle_async_request
 
     def _question(self, library: Library, request: Any) -> tuple[Any, Any, Any] | None:
-        """Endpoint, request and parsed body of a question to a model; None for all others."""
+        """Endpoint, request and body of a question to a model; None for all others.
+
+        The body is None where it cannot be read: it is made while it is sent, or is no JSON object.
+        """
         if request.method != "POST":
             return None
         endpoint = endpoints.find(str(request.url), self.hosts)
-        body = _parsed(library.body(request)) if endpoint is not None else None
-        return (endpoint, request, body) if body is not None else None
+        if endpoint is None:
+            return None
+        body = _parsed(library.body(request))
+        if body is None and keys.carries_placeholder(request.headers):
+            return None
+        return endpoint, request, body
 
 
 def _unsent(request: Any) -> MissingKeyError:
@@ -167,7 +174,7 @@ def _unsent(request: Any) -> MissingKeyError:
 def _parsed(body: bytes | None) -> dict[str, Any] | None:
     try:
         value = json.loads(body) if body else None
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
 

@@ -10,18 +10,23 @@ import os
 import threading
 from collections.abc import Mapping
 
-from llm_magic import config, secrets
+from llm_magic import config, key_fields, secrets
 from llm_magic.providers import catalog
 from llm_magic.providers.catalog import Entry
 from llm_magic.secrets import PLACEHOLDER
 from llm_magic.types import Mode
 
-__all__ = ["carries_placeholder", "follow_mode", "register", "take_away"]
+__all__ = [
+    "carries_placeholder",
+    "follow_mode",
+    "register",
+    "take_away",
+]
 
 _lock = threading.Lock()
 _ours: set[str] = set()
 
-# Where a request carries its key, besides the query.
+# Where a request carries the provider's key, besides the query.
 _HEADERS = ("api-key", "authorization", "x-api-key", "x-goog-api-key")
 
 
@@ -53,8 +58,8 @@ def carries_placeholder(headers: Mapping[str, str], url: str = "") -> bool:
 
 
 def register(row: Entry, headers: Mapping[str, str], query: Mapping[str, str]) -> None:
-    """Note the key that a request carries, so that it is never stored or shown."""
+    """Note the keys that a request carries, so that they are never stored or shown."""
     name = row.key_variables[0] if row.key_variables else f"{row.name.upper()}_API_KEY"
-    for header in _HEADERS:
-        secrets.register(name, headers.get(header, "").removeprefix("Bearer "))
-    secrets.register(name, query.get("key"))
+    for carrier, value in (*headers.items(), *query.items()):
+        if carrier == "key" or carrier.lower() in _HEADERS or key_fields.is_key(carrier):
+            secrets.register(name, key_fields.bare(value))

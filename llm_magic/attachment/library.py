@@ -6,11 +6,21 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from types import ModuleType
 from typing import Any, Protocol
 
+from llm_magic import dropped
+
 __all__ = ["Library", "Watcher"]
 
 
 class Watcher(Protocol):
-    """Is told what comes of an answer, and how it ends."""
+    """Is told what comes of an answer, and how it ends.
+
+    Attributes
+    ----------
+    over : bool
+        Whether it knows how.
+    """
+
+    over: bool
 
     def came(self, piece: bytes) -> None:
         """Bytes that the caller is about to get."""
@@ -25,7 +35,7 @@ class Watcher(Protocol):
         """The caller wants no more; also after the end."""
 
     def dropped(self) -> None:
-        """Nobody holds the stream any more; also after the end."""
+        """Nobody holds the stream any more; not after the end, and in a thread of its own."""
 
 
 class Library:
@@ -47,6 +57,9 @@ class Library:
 
     def body(self, request: Any) -> bytes | None:
         """The body of a request; None for one that is not there before it is sent."""
+        # One that was redirected has its bytes, and has not read them.
+        if isinstance(request.stream, self.module.ByteStream):
+            request.read()
         try:
             content: bytes = request.content
         except self.module.RequestNotRead:
@@ -64,18 +77,27 @@ class Library:
         content: bytes = self.module.Response(200, headers=headers, content=body).content
         return content
 
-    def watch(self, response: Any, watcher: Watcher) -> None:
-        """Let the watcher see what the caller reads, when the caller reads it."""
-        is_async = isinstance(response.stream, self.module.AsyncByteStream)
-        kind = self._watched_async if is_async else self._watched_sync
+    def watch(self, response: Any, watcher: Watcher, *, awaited: bool) -> None:
+        """Let the watcher see what the caller reads, when the caller reads it.
+
+        A stream may be of both kinds: who asked tells how it is read.
+        """
+        kind = self._watched_async if awaited else self._watched_sync
         response.stream = kind(response.stream, watcher)
 
 
-class _WatchedSync:
+class _Watched:
     def __init__(self, stream: Any, watcher: Watcher) -> None:
         self._stream = stream
         self._watcher = watcher
+        self._soon = dropped.expect()
 
+    def __del__(self) -> None:
+        if not self._watcher.over:
+            self._soon(self._watcher.dropped)
+
+
+class _WatchedSync(_Watched):
     def __iter__(self) -> Iterator[bytes]:
         try:
             for piece in self._stream:
@@ -95,15 +117,8 @@ class _WatchedSync:
         finally:
             self._watcher.closed()
 
-    def __del__(self) -> None:
-        self._watcher.dropped()
 
-
-class _WatchedAsync:
-    def __init__(self, stream: Any, watcher: Watcher) -> None:
-        self._stream = stream
-        self._watcher = watcher
-
+class _WatchedAsync(_Watched):
     async def __aiter__(self) -> AsyncIterator[bytes]:
         try:
             async for piece in self._stream:
@@ -121,9 +136,6 @@ class _WatchedAsync:
             await self._stream.aclose()
         finally:
             self._watcher.closed()
-
-    def __del__(self) -> None:
-        self._watcher.dropped()
 
 
 class _Stored:

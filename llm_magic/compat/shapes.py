@@ -194,7 +194,7 @@ class AsyncPieces(_Pieces[AsyncCompletionStream]):
 
 def about(completion: Completion) -> dict[str, Any]:
     """What we know about a call beside its answer, to go with the answer in another shape."""
-    return {name: getattr(completion, name) for name in Completion.__slots__}
+    return dict(vars(completion))
 
 
 def as_text_completion(completion: Completion) -> Completion:

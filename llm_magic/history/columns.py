@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import functools
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from decimal import Decimal
+from operator import attrgetter
 from typing import Any
 
 from llm_magic.history.filters import stored_moment
 from llm_magic.recordings import decimal_text
 from llm_magic.secrets import redact
-from llm_magic.types import Completion
+from llm_magic.types import AttrDict, Completion
 
-__all__ = ["COLUMNS", "MONEY", "TEXTS", "TOKENS", "column", "stored", "usage_columns"]
+__all__ = [
+    "COLUMNS",
+    "MONEY",
+    "TEXTS",
+    "TOKENS",
+    "assignments",
+    "column",
+    "insertion",
+    "stored",
+    "usage_columns",
+]
 
 # Columns in their order, with their pandas dtypes. USD as decimal text in the file, as Float64 in
 # a DataFrame; token counts are those of Usage.
@@ -98,7 +110,7 @@ def usage_columns(completion: Completion) -> dict[str, Any]:
     usage, told = completion.tokens, completion.get("usage") or {}
     tier = told.get("service_tier")
     return {
-        **{name: getattr(usage, name) if usage is not None else None for name in TOKENS},
+        **dict(zip(TOKENS, _counts(usage) if usage is not None else _NOBODY_TOLD, strict=True)),
         # As completion.usage_source says it, without reading the usage once more: each replay
         # passes here.
         "usage_source": usage and ("estimated" if told.get("estimated") else "provider"),
@@ -107,23 +119,53 @@ def usage_columns(completion: Completion) -> dict[str, Any]:
     }
 
 
+_counts = attrgetter(*TOKENS)
+_NOBODY_TOLD = (None,) * len(TOKENS)
+
+
 def _tool_calls(choice: Mapping[str, Any]) -> int:
     return len((choice.get("message") or {}).get("tool_calls") or ())
 
 
 def stored(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Values by column, as they are kept: text without known keys, money and times as text."""
-    if unknown := fields.keys() - COLUMNS.keys():
-        raise TypeError(f"the ledger has no column {sorted(unknown)[0]}")
+    """Values by column, as they are kept: text without known keys, money and times as text.
+
+    Columns without a value are left out.
+    """
     # Every replay writes a row: what needs no conversion gets none.
     return {
-        name: value if type(value) in _PLAIN or name in _WORDS else _cell(value)
+        name: value if name in _KEPT_AS_THEY_ARE else _KEEPERS.get(type(value), _other)(value)
         for name, value in fields.items()
+        if value is not None
     }
 
 
-_PLAIN = frozenset({type(None), int, float, bool})
-_WORDS = frozenset(
+@functools.cache
+def insertion(verb: str, names: tuple[str, ...]) -> str:
+    """The statement that writes a row of these columns.
+
+    Raises
+    ------
+    TypeError
+        For a column that there is none of.
+    """
+    _check(names)
+    return f"{verb} INTO calls ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"
+
+
+def assignments(names: Collection[str]) -> str:
+    """The part of a statement that changes these columns; raises as :func:`insertion` does."""
+    _check(names)
+    return ", ".join(f"{name} = ?" for name in names)
+
+
+def _check(names: Collection[str]) -> None:
+    if unknown := set(names) - COLUMNS.keys():
+        raise TypeError(f"the ledger has no column {min(unknown)}")
+
+
+# Our own words and numbers.
+_KEPT_AS_THEY_ARE = frozenset(
     {
         "id",
         "session",
@@ -135,19 +177,34 @@ _WORDS = frozenset(
         "call",
         "cost_source",
         "usage_source",
+        *(name for name, kind in COLUMNS.items() if kind in ("Int64", "Float64")),
     }
-)
+).difference(MONEY)
 
 
-def _cell(value: Any) -> Any:
-    if isinstance(value, str):
-        value = redact(value)
-        # Half a surrogate pair cannot be stored as UTF-8.
-        return value if value.isascii() else value.encode("utf-8", "replace").decode()
-    if isinstance(value, Decimal):
-        return decimal_text(value)
-    if isinstance(value, datetime):
-        return stored_moment(value)
-    if isinstance(value, (dict, list)):
-        return redact(json.dumps(value)) if value else None
-    return value
+def _text(value: str) -> str:
+    text = redact(value)
+    # Half a surrogate pair cannot be stored as UTF-8.
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
+def _json(value: dict[str, Any] | list[Any]) -> str | None:
+    return redact(json.dumps(value)) if value else None
+
+
+# By kind; booleans too, as the module of SQLite takes its time over what is not exactly an int.
+_KEEPERS: Mapping[type, Callable[[Any], Any]] = {
+    str: _text,
+    Decimal: decimal_text,
+    datetime: stored_moment,
+    AttrDict: _json,
+    dict: _json,
+    list: _json,
+    bool: int,
+}
+
+
+def _other(value: Any) -> Any:
+    """What is of a subclass of those kinds, or kept as it is."""
+    keepers = (keep for kind, keep in _KEEPERS.items() if isinstance(value, kind))
+    return next(keepers, lambda value: value)(value)

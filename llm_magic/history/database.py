@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import sqlite3
 import threading
 import warnings
 import weakref
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from operator import itemgetter
 from pathlib import Path
+from typing import Any
 
+from llm_magic import notices
 from llm_magic.config import Workspace
-from llm_magic.exceptions import DamagedStoreError, DiskFullError, StoreError
+from llm_magic.exceptions import DamagedStoreError, DiskFullError, LLMMagicError, StoreError
+from llm_magic.formats import counted
+from llm_magic.history import later
 from llm_magic.history.migrations import migrate, refuse_strange
 from llm_magic.storage import (
     connect,
@@ -29,6 +36,8 @@ __all__ = ["LedgerFile"]
 # How long the write-ahead log gets before its pages are moved into the database: 16 MB. At SQLite's
 # own 4 MB every row pays for the moving and its two syncs what a tenth of a replay takes.
 _LOG_PAGES = 4000
+# So many rows wait for each other at most.
+_MOST_WAITING = 64
 
 
 # Every ledger that this process has open.
@@ -36,9 +45,11 @@ _open_files: weakref.WeakSet[LedgerFile] = weakref.WeakSet()
 
 
 def _unlock() -> None:
-    # A lock that another thread of the parent held would stay held for ever in the child.
+    # A lock that another thread of the parent held would stay held for ever in the child; rows that
+    # wait are the parent's to write.
     for file in _open_files:
         file._lock = threading.RLock()
+        file._waiting, file._due = deque(), False
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows
@@ -64,6 +75,9 @@ class LedgerFile:
         ):
             self.path = None
         self._lock = threading.RLock()
+        # Statements with their values; appended to and taken from without the lock.
+        self._waiting: deque[tuple[str, Sequence[Any]]] = deque()
+        self._due = False
         _open_files.add(self)
         self._pid = os.getpid()
         self._opened = 0
@@ -117,8 +131,48 @@ class LedgerFile:
         self._opened += 1
         return connection
 
+    def _write_soon(self, statement: str, values: Sequence[Any]) -> None:
+        """Have a row written together with others, and before anything else is done here."""
+        self._waiting.append((statement, values))
+        if len(self._waiting) >= _MOST_WAITING:
+            self.flush()
+        elif not self._due:
+            self._due = True
+            later.soon(self)
+
+    def flush(self) -> None:
+        """Write the rows that wait for others, in one transaction.
+
+        Where they cannot be written, a warning tells how many are missing.
+        """
+        with self._lock:
+            self._due = False
+            if not self._waiting:
+                return
+            rows: list[tuple[str, Sequence[Any]]] = []
+            try:
+                while self._waiting:
+                    rows.append(self._waiting.popleft())
+                with self._connected() as database, _committed(database):
+                    for statement, same in itertools.groupby(rows, itemgetter(0)):
+                        database.executemany(statement, map(itemgetter(1), same))
+            except LLMMagicError as error:
+                notices.tell(f"the ledger lacks {counted(len(rows), 'replay')}: {error}")
+            except BaseException:
+                # Interrupted: they go on waiting.
+                self._waiting.extendleft(reversed(rows))
+                raise
+
     @contextmanager
     def _database(self) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            if self._waiting:
+                self.flush()
+            with self._connected() as database:
+                yield database
+
+    @contextmanager
+    def _connected(self) -> Iterator[sqlite3.Connection]:
         with self._lock:
             if self._pid != os.getpid():
                 # SQLite connections must not cross a fork.
@@ -136,17 +190,28 @@ class LedgerFile:
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._database() as database:
-            database.execute("BEGIN IMMEDIATE")
-            try:
-                yield database
-                database.execute("COMMIT")
-            except BaseException:
-                if database.in_transaction:
-                    database.execute("ROLLBACK")
-                raise
+        with self._database() as database, _committed(database):
+            yield database
 
     def close(self) -> None:
-        """Close the ledger's file."""
+        """Write what waits, and close the ledger's file."""
         with self._lock:
+            self.flush()
             self._connection.close()
+
+
+@contextmanager
+def _committed(database: sqlite3.Connection) -> Iterator[None]:
+    """A transaction; inside another one of this thread, a part of it."""
+    if database.in_transaction:
+        # The end of a stream that nobody holds any more is written at any moment.
+        yield
+        return
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        database.execute("COMMIT")
+    except BaseException:
+        if database.in_transaction:
+            database.execute("ROLLBACK")
+        raise

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import time
 from datetime import datetime
 
@@ -20,7 +19,7 @@ __all__ = [
 
 def new_call_id() -> str:
     """A fresh id; ids sort by time."""
-    return f"{time.time_ns() // 1_000_000:012x}{secrets.token_hex(8)}"
+    return f"{time.time_ns() // 1_000_000:012x}{os.urandom(8).hex()}"
 
 
 _session = os.environ.get("LLM_MAGIC_SESSION", "").strip() or new_call_id()

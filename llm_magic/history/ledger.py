@@ -11,7 +11,7 @@ from typing import Any
 from llm_magic import pricing, spend
 from llm_magic.config import Workspace
 from llm_magic.history import watchers
-from llm_magic.history.columns import stored, usage_columns
+from llm_magic.history.columns import assignments, insertion, stored, usage_columns
 from llm_magic.history.ids import alive, new_call_id, process_started, scopes, session
 from llm_magic.history.migrations import RESERVED_OF_CALLS, SPEND_OF_CALLS
 from llm_magic.history.reading import Reading
@@ -80,8 +80,8 @@ class History(Reading, Rewriting):
         A row that another process took for forgotten (``unknown``) is completed too: processes in
         other containers cannot see each other.
         """
-        values = stored(fields)
-        changes = ", ".join(f"{name} = ?" for name in values)
+        values = dict.fromkeys(fields) | stored(fields)
+        changes = assignments(values)
         with self._transaction() as database:
             before = database.execute(
                 "SELECT status, session, started, reserved FROM calls"
@@ -114,16 +114,22 @@ class History(Reading, Rewriting):
         watchers.tell()
         return call
 
-    def _insert(self, fields: dict[str, Any]) -> str:
-        fields.setdefault("id", new_call_id())
-        fields.setdefault("session", session())
-        values = stored(fields)
-        names, marks = ", ".join(values), ", ".join("?" * len(values))
+    def record_soon(self, fields: Mapping[str, Any]) -> str:
+        """As :meth:`record`, for what costs nothing: written together with others, in a moment.
+
+        All that this process asks its ledger or does with it comes after it; other processes see
+        it at the end of the cell, or after a fifth of a second.
+        """
+        call, statement, values = _insertion(fields, "INSERT OR IGNORE")
+        self._write_soon(statement, values)
+        watchers.tell()
+        return call
+
+    def _insert(self, fields: Mapping[str, Any]) -> str:
+        call, statement, values = _insertion(fields, "INSERT")
         with self._database() as database:
-            database.execute(
-                f"INSERT INTO calls ({names}) VALUES ({marks})", tuple(values.values())
-            )
-        return str(fields["id"])
+            database.execute(statement, values)
+        return call
 
     def adopt(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Take over rows of another ledger that this one does not have, and what they cost.
@@ -161,6 +167,12 @@ class History(Reading, Rewriting):
                 self.finish(call, **_outcome(recording))
         finally:
             store.close()
+
+
+def _insertion(fields: Mapping[str, Any], verb: str) -> tuple[str, str, tuple[Any, ...]]:
+    """The id of a row, and the statement and values that write it."""
+    values = stored({"id": new_call_id(), "session": session(), **fields})
+    return values["id"], insertion(verb, tuple(values)), tuple(values.values())
 
 
 def _outcome(recording: Recording | None) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from llm_magic.history import exports, frames
 from llm_magic.history.columns import COLUMNS
 from llm_magic.history.database import LedgerFile
 from llm_magic.history.filters import STEADY, where
-from llm_magic.history.groups import grouped, place_of
+from llm_magic.history.groups import CELL, CellTotals, grouped, grouped_by_cell, place_of
 from llm_magic.history.running import Running
 from llm_magic.history.sums import GROUPED, SUMMED, Sums, Totals
 
@@ -111,6 +111,25 @@ class Reading(LedgerFile):
         query = f"SELECT {place} AS place, {SUMMED} FROM calls {condition} {GROUPED}, place"
         with self._database() as database:
             return grouped(by, database.execute(query, values).fetchall())
+
+    def cells(self, **filters: Any) -> list[CellTotals]:
+        """Sums of the calls that match, by cell, where those that begin alike are told apart.
+
+        The first is what cost the most.
+
+        Parameters
+        ----------
+        **filters
+            As in :meth:`totals`.
+        """
+        condition, values = where(filters)
+        # With max() the line is that of the row that has it.
+        query = (
+            f"SELECT cell_id, cell_line, max(rowid), {SUMMED} FROM calls {condition}"
+            f" {GROUPED}, {CELL}"
+        )
+        with self._database() as database:
+            return grouped_by_cell(database.execute(query, values).fetchall())
 
     def costs(self, by: str = "model", **filters: Any) -> pandas.DataFrame:
         """The same as a DataFrame: USD, calls and tokens of live calls, a row a group."""

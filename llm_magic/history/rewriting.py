@@ -11,7 +11,7 @@ from typing import Any
 
 from llm_magic import spend
 from llm_magic.history import repricing, watchers
-from llm_magic.history.columns import TEXTS, stored
+from llm_magic.history.columns import TEXTS, assignments, stored
 from llm_magic.history.database import LedgerFile
 from llm_magic.history.filters import moment, stored_moment, where
 from llm_magic.history.ids import scopes
@@ -126,11 +126,11 @@ class Rewriting(LedgerFile):
 def _reprice(database: sqlite3.Connection, change: Change) -> bool:
     """Write a change, unless somebody else changed the amount since."""
     row = change.row
-    columns = stored(change.columns())
-    names = ", ".join(f"{name} = ?" for name in columns)
+    changed = change.columns()
+    columns = dict.fromkeys(changed) | stored(changed)
     amount = "saved" if row["source"] == "replay" else "cost"
     written = database.execute(
-        f"UPDATE calls SET {names} WHERE id = ? AND {amount} IS ?",
+        f"UPDATE calls SET {assignments(columns)} WHERE id = ? AND {amount} IS ?",
         (*columns.values(), row["id"], row[amount]),
     )
     if not written.rowcount:

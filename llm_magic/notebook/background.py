@@ -133,7 +133,9 @@ class BackgroundAnswer:
         if isinstance(news, str):
             self._live.add(news)
         elif isinstance(news, Completion):
-            self._live.finish(note_rounds(news))
+            # It is the answer of the cell that asked, whichever runs by now.
+            with replay.within(self._run):
+                self._live.finish(note_rounds(news))
             answer = AnswerText(news.text, news, self._format)
             self._future.set_result(self._value(answer))
         else:

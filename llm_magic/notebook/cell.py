@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -9,9 +10,27 @@ from llm_magic import config, replay
 from llm_magic.replay import Run
 from llm_magic.secrets import redact
 
-__all__ = ["CellRuns"]
+__all__ = ["CellRuns", "checksum"]
 
 _LONGEST_LINE = 80
+
+# CRC-32 of the source of each cell, by the number of its run; an answer in the background may come
+# long after its cell has ended.
+_checksums: dict[int, int] = {}
+_MOST_CHECKSUMS = 1000
+
+
+def checksum() -> int | None:
+    """CRC-32 of the cell that asks, as its page has it; None outside of a cell."""
+    run = replay.current_run()
+    return None if run is None else _checksums.get(run.number)
+
+
+def _note_checksum(run: Run, source: str) -> None:
+    # A cell that runs another one is still the cell that people see.
+    _checksums.setdefault(run.number, zlib.crc32(source.encode("utf-8", "replace")))
+    if len(_checksums) > _MOST_CHECKSUMS:
+        del _checksums[next(iter(_checksums))]
 
 
 class CellRuns:
@@ -47,6 +66,7 @@ class CellRuns:
         if identity:
             cell["id"] = identity
         self._runs.append(replay.begin_run(identity, cell=cell))
+        _note_checksum(self._runs[-1], info.raw_cell or "")
 
     def _end(self, result: Any) -> None:
         info = getattr(result, "info", None)

@@ -7,6 +7,7 @@ of what has to be closed with the extension; this module is loaded without any w
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 import traceback
@@ -29,7 +30,7 @@ class _Watching:
     def __init__(self) -> None:
         self._news = threading.Event()
         self._ended = threading.Event()
-        self._unhook = history.on_change(self._news.set)
+        self.unhook = history.on_change(self._news.set)
         self._shell: Any = get_ipython()
         if self._shell is not None:
             self._shell.events.register("post_run_cell", self._cell_ended)
@@ -57,7 +58,7 @@ class _Watching:
             self._ended.wait(max(_PACE, 9 * (time.monotonic() - began)))
 
     def close(self) -> None:
-        self._unhook()
+        self.unhook()
         if self._shell is not None:
             self._shell.events.unregister("post_run_cell", self._cell_ended)
         self._ended.set()
@@ -99,6 +100,19 @@ _watching: _Watching | None = None
 _watchers: list[Callable[[], None]] = []
 _after_cells: list[Callable[[], None]] = []
 _closers: list[Callable[[], None]] = []
+
+
+def _forget() -> None:
+    """A child process has none of its parent's threads; what they held stays held there."""
+    global _lock, _watching
+    if _watching is not None:
+        _watching.unhook()
+    _lock, _watching = threading.Lock(), None
+    _watchers.clear()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_forget)
 
 
 def _call(watcher: Callable[[], None]) -> None:

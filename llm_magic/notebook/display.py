@@ -17,10 +17,11 @@ from typing import Any
 from IPython import get_ipython
 from IPython.display import DisplayHandle, display
 
-from llm_magic import replay, worddiff
+from llm_magic import pricing, replay, worddiff
 from llm_magic.formats import count, duration, printable, usd
-from llm_magic.notebook import highlighting, markdown
+from llm_magic.notebook import cell, highlighting, markdown
 from llm_magic.notebook.asides import Aside, asides
+from llm_magic.notebook.lab import Provenance
 from llm_magic.secrets import redact
 from llm_magic.types import Completion
 
@@ -163,6 +164,8 @@ class Answer:
         self.completion = completion
         self.done = done
         self.error = None if error is None else _one_line(visible(str(error)))
+        # Now: an answer in the background is shown when another cell runs.
+        self._checksum = cell.checksum()
 
     def __repr__(self) -> str:
         return self.plain()
@@ -176,7 +179,7 @@ class Answer:
             return {}
         bundle: dict[str, Any] = {"text/plain": self.plain(), "text/html": self.html()}
         if self.completion is not None:
-            bundle[MIME_TYPE] = provenance(self.completion)
+            bundle[MIME_TYPE] = provenance(self.completion, self._checksum)
         return bundle
 
     def plain(self) -> str:
@@ -231,25 +234,55 @@ class Answer:
         return lines
 
 
-def provenance(completion: Completion) -> dict[str, Any]:
-    """Where an answer came from, as the output's metadata; equal for every replay of it."""
+def provenance(completion: Completion, checksum: int | None = None) -> Provenance:
+    """Where an answer came from, as the output's metadata; equal for every replay of it.
+
+    Parameters
+    ----------
+    completion : Completion
+        The answer.
+    checksum : int, optional
+        CRC-32 of the cell that shows it.
+    """
     replayed = completion.source == "replay"
-    return {
-        "version": 1,
-        "model": _sendable(completion.reference),
-        "provider": _sendable(completion.provider),
-        "key": completion.key,
-        "ordinal": completion.ordinal,
-        "source": completion.source,
-        "recorded": completion.recorded.isoformat() if completion.recorded else None,
-        "cost": _decimal(completion.cost),
-        "saved": _decimal(completion.saved),
-        "cost_source": completion.cost_source,
-        "tokens": completion.tokens.to_dict() if completion.tokens else None,
-        "latency_ms": None if replayed else completion.latency_ms,
-        "finish_reason": _sendable(_finish_reason(completion)),
-        "notes": [_sendable(note) for note in completion.notes],
-    }
+    return Provenance(
+        version=1,
+        model=_sendable(completion.reference),
+        provider=_sendable(completion.provider),
+        key=completion.key,
+        ordinal=completion.ordinal,
+        source=completion.source,
+        recorded=completion.recorded.isoformat() if completion.recorded else None,
+        cost=_decimal(completion.cost),
+        saved=_decimal(completion.saved),
+        cost_source=completion.cost_source,
+        tokens=completion.tokens.to_dict() if completion.tokens else None,
+        prices=_prices(completion),
+        latency_ms=None if replayed else completion.latency_ms,
+        finish_reason=_sendable(_finish_reason(completion)),
+        notes=[visible(str(note)) for note in completion.notes],
+        attempts=_attempts(completion),
+        prompt_crc32=checksum,
+    )
+
+
+def _prices(completion: Completion) -> dict[str, str] | None:
+    each = pricing.per_token(completion.get("usage"), completion.tokens, completion.prices)
+    return {bucket: f"{price:f}" for bucket, price in each.items()} if each is not None else None
+
+
+def _attempts(completion: Completion) -> list[dict[str, Any]]:
+    """Every request that was sent, where not the first one was answered."""
+    if not any(attempt.get("error") for attempt in completion.attempts):
+        return []
+    return [
+        {
+            "model": visible(str(attempt.get("model"))),
+            "error": _one_line(visible(attempt["error"])) if attempt.get("error") else None,
+            "latency_ms": attempt.get("latency_ms"),
+        }
+        for attempt in completion.attempts
+    ]
 
 
 def _sendable(text: str | None) -> str | None:

@@ -15,7 +15,7 @@ from llm_magic.formats import count, usd
 from llm_magic.history import FILTERS, Totals
 from llm_magic.notebook.tables import Table
 
-__all__ = ["CostView", "budget", "cost"]
+__all__ = ["CostView", "budget", "cost", "set_cap"]
 
 _USAGE = "%llm budget USD [--per session|call|cell|day|process]"
 
@@ -25,7 +25,6 @@ def budget(words: Sequence[str]) -> Table | str:
 
     ``%llm budget 0.50 [--per day]`` sets one for this session; ``%llm budget off`` takes it away.
     """
-    settings = config.default()
     match list(words):
         case []:
             return _caps()
@@ -36,14 +35,26 @@ def budget(words: Sequence[str]) -> Table | str:
                 raise UsageError(f"%llm budget --per {per}: {did_you_mean(per, PERIODS)}")
         case _:
             raise UsageError(_USAGE)
-    if amount == "off":
-        settings.session[PERIODS[per]] = None
-    else:
-        settings.set(PERIODS[per], amount)
-    for limit, origin in settings.caps(PERIODS[per])[:1]:
+    set_cap(per, None if amount == "off" else amount)
+    for limit, origin in config.default().caps(PERIODS[per])[:1]:
         kept = ", set outside" if origin.startswith("LLM_MAGIC_") else ""
         return f"budget per {per}: {usd(limit)}{kept}"
     return f"budget per {per}: none"
+
+
+def set_cap(per: str, amount: str | None) -> None:
+    """Set a cap in USD for this session, or take it away; one from outside stays beside it.
+
+    Raises
+    ------
+    ConfigError
+        For what is no amount.
+    """
+    settings = config.default()
+    if amount is None:
+        settings.session[PERIODS[per]] = None
+    else:
+        settings.set(PERIODS[per], amount)
 
 
 _HEADER = ["per", "limit", "spent", "set aside", "left", "from"]

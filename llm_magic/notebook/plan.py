@@ -179,8 +179,9 @@ class Plan:
         told = [
             f"at most {usd(self.most)}{kept} for {counted(len(self.priced), 'call')}",
             counted(self.count(REPLAY), "replay"),
-            f"{counted(self.count(UNKNOWN), 'cell')} that nobody can know",
         ]
+        if unknown := self.count(UNKNOWN):
+            told.append(f"{counted(unknown, 'cell')} that nobody can know")
         if self.unpriced:
             told.append(f"{counted(self.unpriced, 'call')} of unknown price")
         if failing := self.count(MISS, FAILS):

@@ -51,9 +51,9 @@ class Table:
         )
         parts.append(f"<tbody>{body}</tbody>")
         if self.caption:
+            told = html.escape(self.caption).replace("\n", "<br>")
             parts.append(
-                f"<caption style='caption-side: bottom; text-align: left'>"
-                f"{html.escape(self.caption)}</caption>"
+                f"<caption style='caption-side: bottom; text-align: left'>{told}</caption>"
             )
         return "".join([*parts, "</table>"])
 

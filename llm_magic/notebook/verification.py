@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import html
 import json
-import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -19,6 +18,16 @@ from llm_magic.verify import Finding, Report
 from llm_magic.verify.text import heading, place, summary, to_text
 
 __all__ = ["ReportView", "verify"]
+
+# A kernel that runs no cell ignores interrupts, and so would what it starts. Nobody ignores
+# SIGTERM; once there are a kernel and files to remove, it does here what Ctrl-C does.
+_PROGRAM = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+from llm_magic.cli import main
+sys.exit(main())
+"""
 
 
 def verify(
@@ -39,7 +48,7 @@ def verify(
         When it cannot be verified.
     """
     # -P: a folder called llm_magic beside the notebook is not us.
-    command = [sys.executable, "-P", "-m", "llm_magic", "verify", "--json", str(path)]
+    command = [sys.executable, "-P", "-c", _PROGRAM, "verify", "--json", str(path)]
     with subprocess.Popen(  # noqa: S603
         command,
         stdout=subprocess.PIPE,
@@ -50,12 +59,12 @@ def verify(
         start_new_session=True,
     ) as process:
         if started is not None:
-            started(lambda: process.send_signal(signal.SIGINT))
+            started(process.terminate)
         try:
             out, errors = process.communicate()
         except KeyboardInterrupt:
             # As Ctrl-C in a terminal does: it ends its kernel and removes its files.
-            process.send_signal(signal.SIGINT)
+            process.terminate()
             process.communicate()
             raise
     try:

@@ -203,9 +203,6 @@ class Store:
         """The text under a key, or None."""
         try:
             self._reopen_if_deleted()
-            if (cache := self._cache) is not None:
-                value: str | None = cache.get(key)
-                return value
             rows = self._fetch(
                 "SELECT mode, filename, value FROM Cache WHERE key = ? AND raw = 1", (key,)
             )

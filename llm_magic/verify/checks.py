@@ -229,10 +229,11 @@ def _secrets(done: Execution) -> Iterator[Finding]:
     for cell in done.saved.cells:
         number += cell.cell_type == "code"
         place = f"cell {number}" if cell.cell_type == "code" else "a text cell"
-        outputs = json.dumps(cell.get("outputs", []), ensure_ascii=False)
         for where, text in (
             (f"the source of {place}", cell.source),
-            (f"an output of {place}", outputs),
+            (f"an output of {place}", _told(cell.get("outputs"))),
+            (f"the metadata of {place}", _told(cell.get("metadata"))),
+            (f"an attachment of {place}", _told(cell.get("attachments"))),
         ):
             for what in leaks.found(text):
                 yield Finding(
@@ -241,6 +242,8 @@ def _secrets(done: Execution) -> Iterator[Finding]:
                     + ("" if cell.cell_type == "code" else f" ({first_line(cell.source)})"),
                     number if cell.cell_type == "code" else None,
                 )
+    for what in leaks.found(_told(_without_cassette(done.saved.metadata))):
+        yield Finding("secret", f"{what} stands in the metadata of the notebook")
     if done.cassette is not None:
         for at, line in enumerate(_text(done.cassette).splitlines(), 1):
             for what in leaks.found(line):
@@ -251,6 +254,19 @@ def _secrets(done: Execution) -> Iterator[Finding]:
                     else f"{name}:{at}"
                 )
                 yield Finding("secret", f"{what} stands in {place}")
+
+
+def _told(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False) if value else ""
+
+
+def _without_cassette(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """The metadata of a notebook but the cassette in it, which is looked through by lines."""
+    ours = metadata.get("llm_magic")
+    if not isinstance(ours, dict):
+        return dict(metadata)
+    rest = {name: value for name, value in ours.items() if name != "cassette"}
+    return {**metadata, "llm_magic": rest}
 
 
 def _carried(cassette: Cassette) -> bool:

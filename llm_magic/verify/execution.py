@@ -188,8 +188,19 @@ class _Recorder(headless.Watcher):
     def _new_events(self) -> list[dict[str, Any]]:
         if not self._events.exists():
             return []
-        with self._events.open(encoding="utf-8") as file:
+        with self._events.open(encoding="utf-8", errors="replace") as file:
             file.seek(self._read)
             lines = file.readlines()
             self._read = file.tell()
-        return [json.loads(line) for line in lines]
+        return [self._event(line) for line in lines]
+
+    def _event(self, line: str) -> dict[str, Any]:
+        try:
+            event = json.loads(line)
+            wanted = guard.EVENTS[event["event"]]
+            if all(type(event[name]) is kind for name, kind in wanted.items()):
+                return dict(event)
+        except (ValueError, LookupError, TypeError, RecursionError):
+            pass
+        name = self._execution.path.name
+        raise LLMMagicError(f"a cell of {name} wrote into the file in which its run is noted")

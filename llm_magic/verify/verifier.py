@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from llm_magic import headless
 from llm_magic.exceptions import LLMMagicError
 from llm_magic.verify import checks, execution
 from llm_magic.verify.findings import Report
@@ -50,6 +51,29 @@ def verify(path: str | Path, *, timeout: float = TIMEOUT, progress: bool = False
         raise LLMMagicError(f"there is no notebook {path}")
     if path.suffix != ".ipynb":
         raise LLMMagicError(f"{path} is not a notebook; name the .ipynb file")
+    try:
+        return _verified(path, timeout, progress)
+    except LLMMagicError:
+        raise
+    except Exception:
+        # Jupyter opens notebooks with small faults, and so do we; one that we stumble over is told.
+        _refuse_invalid(path)
+        raise
+
+
+def _refuse_invalid(path: Path) -> None:
+    import nbformat
+
+    notebook = headless.read(path)
+    try:
+        nbformat.validate(notebook, relax_add_props=True)
+        nbformat.writes(notebook).encode()
+    except (nbformat.ValidationError, UnicodeEncodeError) as error:
+        why = str(error).partition("\n")[0]
+        raise LLMMagicError(f"{path} is not a valid notebook: {why}") from None
+
+
+def _verified(path: Path, timeout: float, progress: bool) -> Report:
     done = execution.execute(path, timeout=timeout, progress=progress)
     cells, findings = checks.about_cells(done)
     rows = [row for trace in done.traces.values() for row in trace.rows]

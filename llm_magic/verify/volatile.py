@@ -51,7 +51,7 @@ RULES: Sequence[Rule] = tuple(
     for what, pattern, stands in (
         ("colours and other terminal codes", r"\x1b\[[0-9;?]*[A-Za-z]", ""),
         ("lines that a carriage return wrote over", r"^[^\n]*\r(?!\n|$)", ""),
-        ("ends of lines", r"[ \t\r]+$", ""),
+        ("ends of lines", r"(?<![ \t\r])[ \t\r]+$", ""),
         ("addresses in memory", r"\b0x[0-9a-fA-F]{6,16}\b", "0x…"),
         ("UUIDs", r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", "UUID"),
         ("file names of cells", r"\bipykernel_\d+/\d+\.py", "ipykernel/cell.py"),
@@ -184,7 +184,7 @@ def _forms(output: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
                 yield form, _form(form, data[form])
 
 
-_TAGS = re.compile(r"<style\b.*?</style>|<[^>]*>", re.DOTALL)
+_TAGS = re.compile(r"<style\b.*?</style>|<[^<>]*>", re.DOTALL)
 
 
 def _words(page: str) -> str:
@@ -193,7 +193,7 @@ def _words(page: str) -> str:
 
 
 def _form(form: str, value: Any) -> str:
-    if form == PROVENANCE:
+    if form == PROVENANCE and isinstance(value, Mapping):
         value = {name: value.get(name) for name in _LASTING}
     elif form == WIDGET:
         return "a widget"
@@ -211,17 +211,32 @@ def _picture(value: str) -> str:
     """The size of a PNG and a digest of its picture."""
     import base64
 
-    data = base64.b64decode(value)
+    try:
+        data = base64.b64decode(value)
+    except ValueError:
+        return value
     parts = list(_chunks(data)) if data.startswith(_PNG) else []
     picture = [(kind, content) for kind, content in parts if kind in (b"IHDR", b"PLTE", b"tRNS")]
+    digest = hashlib.sha256(b"".join(content for _, content in picture))
     try:
-        pixels = zlib.decompress(b"".join(content for kind, content in parts if kind == b"IDAT"))
+        for pixels in _inflated(b"".join(content for kind, content in parts if kind == b"IDAT")):
+            digest.update(pixels)
     except zlib.error:
-        picture, pixels = [], data
-    digest = hashlib.sha256(b"".join(content for _, content in picture) + pixels).hexdigest()
+        picture, digest = [], hashlib.sha256(data)
     header = dict(picture).get(b"IHDR", b"")
     width, height = (int.from_bytes(header[at : at + 4], "big") for at in (0, 4))
-    return f"{width} x {height} pixels, digest {digest[:16]}"
+    return f"{width} x {height} pixels, digest {digest.hexdigest()[:16]}"
+
+
+def _inflated(data: bytes) -> Iterator[bytes]:
+    """The data without its compression, by the megabyte: a small file may hold gigabytes."""
+    decompressor = zlib.decompressobj()
+    while not decompressor.eof:
+        piece = decompressor.decompress(data, 1_000_000)
+        if not piece and not decompressor.unconsumed_tail:
+            raise zlib.error("it ends too soon")
+        yield piece
+        data = decompressor.unconsumed_tail
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:

@@ -66,6 +66,7 @@ def test_an_endpoint_of_the_catalog_is_known(url, provider, kind, path):
         "https://api.openai.com/v1/chat/completions/some-id",
         "https://api.anthropic.com/v1/messages/count_tokens",
         "https://api.anthropic.com/v1/messages/batches",
+        "https://api.openai.com/v1/threads/some-id/messages",
         # Ports of this machine may be anybody's.
         "http://localhost:8000/messages",
         "http://localhost:5000/v1/chat/completions",

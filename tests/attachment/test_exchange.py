@@ -16,7 +16,7 @@ import pytest
 
 import llm_magic
 from conftest import OPENAI_KEY
-from llm_magic import attach, client, config, history, inventory, limits
+from llm_magic import attach, client, config, dropped, history, inventory, limits
 from llm_magic.attachment import exchange
 from llm_magic.exceptions import ParameterError, ReplayMissError, UnboundedCostError
 
@@ -132,13 +132,13 @@ def test_our_own_calls_are_not_recorded_twice(attached, model):
 def test_what_is_no_question_to_a_model_passes_untouched(attached):
     httpx2.get(url("models"))
     httpx2.post(f"{attached.url}/upload", json={"model": "m"})
-    httpx2.post(url(), content=b"not json")
 
-    assert (rows(), attached.count) == ([], 3)
+    assert (rows(), attached.count) == ([], 2)
 
 
-def test_a_body_that_is_made_while_it_is_sent_is_not_read(attached):
-    httpx2.post(url(), content=iter([json.dumps(body()).encode()]))
+def test_a_body_that_is_made_while_it_is_sent_is_not_read_and_that_is_told(attached):
+    with pytest.warns(RuntimeWarning, match="not recorded"):
+        httpx2.post(url(), content=iter([json.dumps(body()).encode()]))
 
     assert (rows(), attached.last.body) == ([], body())
 
@@ -190,6 +190,18 @@ def test_the_first_piece_of_an_awaited_stream_comes_before_the_second_is_sent(at
 
     assert asyncio.run(read()) == ("one", " two three")
     assert statuses() == [("live", "ok")]
+
+
+def test_a_question_that_is_sent_elsewhere_is_recorded_there(attached):
+    moved = httpx2.Response(307, headers={"location": url()})
+
+    with httpx2.Client(follow_redirects=True) as sender:
+        request = sender.build_request("POST", url(), json=body())
+        again = sender._build_redirect_request(request, moved)
+        sender.send(again)
+        sender.send(sender._build_redirect_request(request, moved))
+
+    assert statuses() == [("live", "ok"), ("replay", "ok")]
 
 
 def test_an_error_reaches_the_caller_as_it_is_and_is_not_recorded(attached):
@@ -317,9 +329,34 @@ def test_a_stream_that_was_dropped_unread_is_a_row_all_the_same(attached):
         request = sender.build_request("POST", url(), json=body(stream=True))
         response = sender.send(request, stream=True)
         del response
+    dropped.wait()
 
     assert recordings() == {}
     assert statuses() == [("live", "interrupted")]
+
+
+def test_a_stream_that_is_collected_while_a_lock_is_held_waits_for_it(attached):
+    with httpx2.Client() as sender:
+        request = sender.build_request("POST", url(), json=body(stream=True))
+        response = sender.send(request, stream=True)
+        with history.default()._lock:
+            # Python collects wherever it likes, and a lock may be held there.
+            del response
+            meanwhile = statuses()
+    dropped.wait()
+
+    assert (meanwhile, statuses()) == ([("live", "pending")], [("live", "interrupted")])
+
+
+def test_a_stream_that_was_read_and_never_closed_replays_at_once(attached):
+    def words():
+        with httpx2.Client() as sender:
+            request = sender.build_request("POST", url(), json=body(stream=True))
+            response = sender.send(request, stream=True)
+            return next(line for line in response.iter_lines() if "DONE" in line)
+
+    assert words() == words()
+    assert (attached.count, len(rows())) == (1, 2)
 
 
 def test_a_stream_that_is_closed_before_it_began_is_not_recorded(attached):
@@ -430,6 +467,57 @@ def test_keys_reach_neither_recordings_nor_the_ledger(attached, monkeypatch):
         assert other not in text
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"authorization": "bearer {}"},
+        {"authorization": "Token {}"},
+        {"api-key": "{}"},
+        {"x-portkey-api-key": "{}"},
+        {"ocp-apim-subscription-key": "{}"},
+    ],
+)
+def test_a_key_that_an_error_quotes_does_not_reach_the_ledger(attached, headers):
+    key = "of-whom-ever-0123456789"
+    attached.fail(401, message=f"Incorrect API key provided: {key}")
+
+    sent = {name: text.format(key) for name, text in headers.items()}
+    httpx2.post(url(), json=body(), headers=sent)
+
+    assert "Incorrect API key" in rows()[0]["error_message"]
+    assert key not in str(rows())
+
+
+@pytest.mark.parametrize(
+    "carried",
+    [
+        {"api_key": "{}"},
+        {"tools": [{"type": "mcp", "authorization": "{}"}]},
+        {"tools": [{"type": "mcp", "headers": {"Authorization": "Bearer {}"}}]},
+        {"mcp_servers": [{"authorization_token": "{}"}]},
+    ],
+)
+def test_keys_in_a_body_are_neither_stored_nor_part_of_the_key(attached, carried):
+    keys = ["of-a-gateway-0123456789", "of-the-next-day-9876543210"]
+    attached.reply(f"I know {keys[0]}")
+
+    for key in keys:
+        httpx2.post(url(), json=body(**json.loads(json.dumps(carried).replace("{}", key))))
+
+    assert keys[0] in str(attached.last.body)
+    assert attached.count == 1
+    for text in (str(recordings()), str(rows())):
+        assert not any(key in text for key in keys)
+
+
+def test_words_that_are_for_the_model_are_no_keys(attached):
+    ask("a", tools=[{"type": "function", "function": {"parameters": {"password": {}}}}])
+    call = {"type": "tool_use", "input": {"password": "correct horse battery staple"}}
+    ask([call])
+
+    assert "battery staple" in str(recordings())
+
+
 def test_a_request_that_has_no_key_is_sent_and_told_of(attached):
     with pytest.warns(RuntimeWarning, match="not recorded"):
         status, _ = ask(seed=2**60)
@@ -437,11 +525,29 @@ def test_a_request_that_has_no_key_is_sent_and_told_of(attached):
     assert (status, rows()) == (200, [])
 
 
-def test_a_request_that_has_no_key_is_not_sent_in_replay(attached):
+UNREADABLE = [
+    json.dumps(body(seed=2**60)).encode(),
+    b'{"model": "m", "messages": ' + b"[" * 5000 + b"]" * 5000 + b"}",
+    b"no object",
+]
+
+
+@pytest.mark.parametrize("content", UNREADABLE)
+def test_a_request_that_has_no_key_is_not_sent_in_replay(attached, content):
     set_mode("REPLAY")
 
     with pytest.raises(ParameterError):
-        ask(seed=2**60)
+        httpx2.post(url(), content=content)
+    with pytest.raises(ParameterError):
+        httpx2.post(url(), content=iter([content]))
+
+    assert attached.count == 0
+
+
+@pytest.mark.parametrize("content", UNREADABLE)
+def test_a_request_that_has_no_key_gets_past_no_budget(attached, content):
+    with llm_magic.budget(1), pytest.raises(UnboundedCostError):
+        httpx2.post(url(), content=content)
 
     assert attached.count == 0
 

@@ -143,6 +143,19 @@ def test_a_transport_of_another_library_is_watched_whenever_it_is_defined(server
     assert [row["source"] for row in history.default().rows()] == ["live", "replay"]
 
 
+def test_a_stream_that_can_be_read_both_ways_is_read_as_it_was_asked_for(make_client):
+    answer = b'{"choices":[{"message":{"content":"x"},"finish_reason":"stop"}]}'
+
+    class Cache(httpx2.BaseTransport):
+        def handle_request(self, request):
+            return httpx2.Response(200, stream=httpx2.ByteStream(answer))
+
+    with attach(), make_client(Cache()) as client:
+        assert [ask(client).content for _ in range(2)] == [answer, answer]
+
+    assert [row["source"] for row in history.default().rows()] == ["live", "replay"]
+
+
 def test_the_answers_of_a_users_own_test_are_left_alone(make_client):
     mock = httpx2.MockTransport(lambda request: httpx2.Response(200, json={"mine": True}))
 

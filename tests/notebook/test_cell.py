@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import threading
+import zlib
 
 import pytest
 
 from llm_magic import client, config, history, replay
 from llm_magic.exceptions import ReplayMissError
+from llm_magic.notebook import cell
+from llm_magic.notebook.display import MIME_TYPE
 
 SETUP = """
 import llm_magic
@@ -172,3 +176,48 @@ def test_a_miss_still_counts(asking):
     assert asking.names["answers"] == ["1", "2"]
     with pytest.raises(ReplayMissError):
         client.default().complete("Other", model="openai/gpt-5-mini", mode="REPLAY")
+
+
+def test_an_answer_carries_the_checksum_of_the_cell_that_shows_it(notebook):
+    source = "%%complete -m echo/echo --out answer\nWas ist größer?\n"
+    notebook.run(source)
+    live = notebook.outputs[-1]["data"][MIME_TYPE]["prompt_crc32"]
+    notebook.run(source)
+    replayed = notebook.outputs[-1]["data"][MIME_TYPE]["prompt_crc32"]
+
+    elsewhere = notebook.run("answer")._repr_mimebundle_()[MIME_TYPE]["prompt_crc32"]
+
+    assert live == replayed == zlib.crc32(source.encode())
+    assert elsewhere is None
+
+
+def test_a_cell_that_runs_another_one_is_still_the_one_that_people_see(notebook):
+    source = "get_ipython().run_cell('%%complete -m echo/echo\\nWhy?')\nNone"
+
+    notebook.run(source)
+
+    assert notebook.outputs[-1]["data"][MIME_TYPE]["prompt_crc32"] == zlib.crc32(source.encode())
+
+
+def test_a_background_answer_carries_the_checksum_of_its_cell(notebook, server):
+    source = "%%complete -m openai/gpt-5-mini --background --out answer\nWhy?"
+    gate = threading.Event()
+    server.reply("because", gate=gate)
+    notebook.run(source)
+    notebook.run("other = 1")
+
+    gate.set()
+    notebook.run("done = await answer")
+
+    shown = [one["data"] for one in notebook.outputs if MIME_TYPE in one["data"]]
+    assert shown[-1][MIME_TYPE]["prompt_crc32"] == zlib.crc32(source.encode())
+
+
+def test_the_checksums_of_old_cells_are_forgotten(notebook, monkeypatch):
+    monkeypatch.setattr(cell, "_MOST_CHECKSUMS", 3)
+    monkeypatch.setattr(cell, "_checksums", {})
+
+    for number in range(6):
+        notebook.run(f"x = {number}")
+
+    assert len(cell._checksums) == 3

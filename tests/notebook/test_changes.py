@@ -51,7 +51,7 @@ def test_without_watchers_there_is_no_thread_and_no_hook(notebook):
 
     changes.watch(lambda: None)()
 
-    assert threads() == []
+    assert "llm-magic figures" not in threads()
     assert len(notebook.shell.events.callbacks["post_run_cell"]) == before
 
 
@@ -88,3 +88,25 @@ def test_a_watcher_may_end_itself():
     assert ended.wait(60)
     changes.watch(lambda: None)()
     assert "llm-magic figures" not in threads()
+
+
+def test_a_child_process_watches_nothing(run_python):
+    done = run_python(
+        "import os\n"
+        "from llm_magic import complete\n"
+        "from llm_magic.history import watchers\n"
+        "from llm_magic.notebook import changes\n"
+        "end = changes.watch(lambda: None)\n"
+        # As if the thread that watches had just been looking.
+        "changes._watching._news._cond.acquire()\n"
+        "child = os.fork()\n"
+        "if child == 0:\n"
+        "    complete('Hello', model='echo/echo')\n"
+        "    changes.tell()\n"
+        "    os._exit(len(watchers._watchers))\n"
+        "changes._watching._news._cond.release()\n"
+        "print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), len(watchers._watchers))\n"
+        "end()\n"
+    )
+
+    assert done.stdout == "0 1\n", done.stderr

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from decimal import Decimal
 
 import pytest
 from IPython.core.error import UsageError
@@ -409,3 +410,32 @@ def test_provenance_stays_with_every_answer(notebook, server):
     notebook.run("%%complete -o seed 7\nWhy?")
 
     assert notebook.outputs[-1]["data"][MIME_TYPE]["model"] == "openai/gpt-5-mini"
+
+
+def test_provenance_has_the_arithmetic_of_the_cost_live_and_replayed(notebook, server):
+    server.reply("so", usage=(1200, 380))
+
+    for amount in ("cost", "saved"):
+        notebook.run("%%complete\nWhy?")
+
+        told = notebook.outputs[-1]["data"][MIME_TYPE]
+        products = (
+            count * Decimal(told["prices"].get(bucket, 0))
+            for bucket, count in told["tokens"].items()
+        )
+        assert sum(products) == Decimal(told[amount]) > 0
+
+
+def test_provenance_tells_the_attempts_before_the_answer_and_a_replay_none(notebook, server):
+    server.fail(500, message="the model is down")
+    cell = "%%complete --fallbacks openai/gpt-5-nano\nWhy?"
+
+    notebook.run(cell)
+    live = notebook.outputs[-1]["data"][MIME_TYPE]["attempts"]
+    notebook.run(cell)
+    replayed = notebook.outputs[-1]["data"][MIME_TYPE]["attempts"]
+
+    assert [one["model"] for one in live] == ["openai/gpt-5-mini", "openai/gpt-5-nano"]
+    assert "the model is down" in live[0]["error"]
+    assert live[1]["error"] is None
+    assert replayed == []

@@ -15,7 +15,7 @@ from IPython.core.displaypub import CapturingDisplayPublisher
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
-from llm_magic import replay
+from llm_magic import pricing, replay, secrets
 from llm_magic.formats import count, usd
 from llm_magic.notebook.display import (
     FORMATS,
@@ -27,6 +27,7 @@ from llm_magic.notebook.display import (
     provenance,
     show,
 )
+from llm_magic.notebook.lab import Provenance
 from llm_magic.types import Completion, Usage
 
 DAY = datetime.datetime(2026, 11, 20, 12, 0, tzinfo=datetime.UTC)
@@ -215,10 +216,59 @@ def test_provenance_is_json_that_tells_everything_about_the_call():
         "saved": None,
         "cost_source": "list",
         "tokens": {"uncached_input_tokens": 204, "cache_read_tokens": 1000, "output_tokens": 380},
+        "prices": None,
         "latency_ms": 1800.0,
         "finish_reason": "stop",
         "notes": ["a"],
+        "attempts": [],
+        "prompt_crc32": None,
     }
+
+
+def test_provenance_is_what_lab_is_promised():
+    assert provenance(completion()).keys() == Provenance.__annotations__.keys()
+
+
+PRICES = {"input_mtok": "2", "cache_read_mtok": "0.25", "output_mtok": "8"}
+
+
+@pytest.mark.parametrize(
+    "about",
+    [
+        {"prices": PRICES},
+        {"prices": PRICES, "tokens": Usage(uncached_input_tokens=9, reasoning_tokens=2)},
+        {"prices": PRICES | {"output_reasoning_mtok": "3"}},
+        {"prices": pricing.FREE, "tokens": Usage(output_tokens=4)},
+    ],
+)
+def test_tokens_times_prices_are_what_a_replay_saved(about):
+    answer = replayed(**about)
+    answer.saved = pricing.cost(answer.tokens, answer.prices)
+
+    told = provenance(answer)
+
+    products = (
+        count * Decimal(told["prices"].get(bucket, 0)) for bucket, count in told["tokens"].items()
+    )
+    assert sum(products) == Decimal(told["saved"])
+
+
+def test_the_attempts_before_the_answer_are_told_in_one_line_each(monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-abcdefghijklmnopqrstuvwxyz")
+    secrets.refresh()
+    failed = {"model": "openai/gpt-5", "candidate": 0, "latency_ms": 12.5}
+    failed["error"] = "bad key\nsk-abcdefghijklmnopqrstuvwxyz \x1b[31m"
+    answered = {"model": "openai/gpt-5-mini", "candidate": 1, "error": None, "latency_ms": 9.0}
+
+    told = provenance(completion(attempts=[failed, answered]))["attempts"]
+
+    assert [one["model"] for one in told] == ["openai/gpt-5", "openai/gpt-5-mini"]
+    assert [one["latency_ms"] for one in told] == [12.5, 9.0]
+    assert told[0]["error"].startswith("bad key ")
+    assert "abcdefgh" not in told[0]["error"]
+    assert "\x1b" not in told[0]["error"]
+    assert told[1]["error"] is None
+    assert provenance(completion(attempts=[answered]))["attempts"] == []
 
 
 def test_provenance_of_little_is_null_where_nothing_is_known():

@@ -454,6 +454,12 @@ def test_the_total_is_the_sum_of_the_calls(planned, server):
     )
 
 
+def test_a_total_leaves_out_what_there_is_none_of(planned, server):
+    found = planned(MODEL, "%%complete --max-tokens 9\nWhy?")
+
+    assert AMOUNT.sub("$", found.total) == "at most $ for 1 call, 0 replays"
+
+
 def test_a_total_that_holds_under_a_budget_only_says_so(planned, server):
     found = planned(MODEL, "%%complete\nWhy?")
 

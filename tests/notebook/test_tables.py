@@ -23,6 +23,12 @@ def test_a_table_is_text_and_escaped_html():
     assert "under &amp; below" in table._repr_html_()
 
 
+def test_each_line_of_a_caption_stays_a_line():
+    table = Table(["a"], [("b",)], "and 10 more\n30 answers")
+
+    assert ">and 10 more<br>30 answers</caption>" in table._repr_html_()
+
+
 def test_a_table_may_be_without_header_and_caption():
     table = Table([], [("a", "b")])
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
+from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
 
 import nbformat
 import pytest
@@ -10,7 +13,7 @@ from IPython.core.error import UsageError
 
 from llm_magic import config, history
 from llm_magic.exceptions import LLMMagicError
-from llm_magic.notebook.verification import ReportView
+from llm_magic.notebook.verification import ReportView, verify
 from llm_magic.verify import CellResult, Finding, Report
 
 
@@ -100,3 +103,24 @@ def test_an_interrupt_ends_it_and_its_kernel(write_notebook, start_kernel, tmp_p
     assert reply["ename"] == "KeyboardInterrupt"
     with pytest.raises(ProcessLookupError):
         os.kill(verified, 0)
+
+
+def test_it_can_be_ended_where_interrupts_are_ignored_as_between_the_cells_of_a_kernel(
+    write_notebook, tmp_path
+):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    path = write_notebook("a.ipynb", f"open({str(pipe)!r}, 'w').write('it runs')\nwhile True: pass")
+    ends = SimpleQueue()
+    usual = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with ThreadPoolExecutor() as pool:
+            report = pool.submit(verify, path, started=ends.put)
+            assert pipe.read_text() == "it runs"
+
+            ends.get()()
+
+            with pytest.raises(LLMMagicError, match="without a report"):
+                report.result(60)
+    finally:
+        signal.signal(signal.SIGINT, usual)
