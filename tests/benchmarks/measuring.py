@@ -51,6 +51,8 @@ class Row:
         The target: our figure over theirs.
     limit : float or None
         The target: our figure, in ``unit``.
+    over : bool
+        Their figure is not known, but is above this one: nobody waited any longer.
     """
 
     claim: str
@@ -60,6 +62,7 @@ class Row:
     theirs: float | None = None
     at_most: float | None = None
     limit: float | None = None
+    over: bool = False
 
     @property
     def ratio(self) -> float | None:
@@ -84,15 +87,21 @@ class Row:
 
     def cells(self) -> list[str]:
         """The row as texts."""
+        theirs = "could not be measured" if self.theirs is None else self._figure(self.theirs)
+        ratio = "" if self.ratio is None else f"{self.ratio:.3g} x"
         return [
             self.claim,
-            f"{self.ours:.3g} {self.unit}",
+            self._figure(self.ours),
             self.beside,
-            "could not be measured" if self.theirs is None else f"{self.theirs:.3g} {self.unit}",
-            "" if self.ratio is None else f"{self.ratio:.3g} x",
+            f"over {theirs}" if self.over else theirs,
+            f"below {ratio}" if self.over else ratio,
             self.target,
             {True: "met", False: "MISSED", None: ""}[self.met],
         ]
+
+    def _figure(self, value: float) -> str:
+        # 1,170 ms, not 1.17e+03 ms.
+        return f"{float(f'{value:.3g}'):,.12g} {self.unit}"
 
 
 HEADER = ["claim", "ours", "beside", "theirs", "ratio", "target", ""]
