@@ -181,6 +181,7 @@ def _would_be_live(question: Question) -> bool:
 
 
 _loaded: dict[int, CompleteMagics] = {}
+_comms: dict[int, Any] = {}
 
 
 def load(shell: Any) -> None:
@@ -192,6 +193,10 @@ def load(shell: Any) -> None:
     shell.input_transformer_manager.token_transformers.append(QuestionMark)
     shell.Completer.custom_matchers.append(magics.matches)
     _loaded[id(shell)] = magics
+    if hasattr(getattr(shell, "kernel", None), "comm_manager"):
+        from llm_magic.notebook.lab_comms import Comms  # a terminal has nobody to talk to
+
+        _comms[id(shell)] = Comms()
 
 
 def unload(shell: Any) -> None:
@@ -201,6 +206,9 @@ def unload(shell: Any) -> None:
     magics = _loaded.pop(id(shell), None)
     if magics is None:
         return
+    comms = _comms.pop(id(shell), None)
+    if comms is not None:
+        comms.close()
     changes.close()
     attachment.detach_all()
     magics.runs.close()

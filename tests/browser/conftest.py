@@ -60,6 +60,17 @@ def chromium():
     pytest.skip(reason)
 
 
+@pytest.fixture(scope="session")
+def extension():
+    """Our JupyterLab extension, where the servers of these tests find it."""
+    if (Path(sys.prefix) / "share/jupyter/labextensions/llm-magic/package.json").is_file():
+        return
+    reason = "our JupyterLab extension is not built: make test does it, with Node.js 20"
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
 class Lab:
     """A JupyterLab server with folders of its own.
 
@@ -73,6 +84,9 @@ class Lab:
 
     def __init__(self, base, models):
         self.root = base / "root"
+        self.config = base / "config"
+        self.data = base / "data"
+        self.settings = base / "settings"
         self.models = models
         self._base = base
         self._token = secrets.token_hex(16)
@@ -172,6 +186,8 @@ def browser(chromium):
         browser.close()
 
 
+# JupyterLab asks the debugger of a kernel that it is about to restart, and tells that it is gone.
+_NOT_OURS = "Could not restore the debugger state"
 _UNTIL = """
   const until = async test => {
     for (let value; ; await new Promise(done => setTimeout(done, 20)))
@@ -191,7 +207,10 @@ _OPENED = f"""async name => {{ {_UNTIL}
   await panel.sessionContext.ready;
   await until(() => panel.sessionContext.session?.kernel?.status === 'idle');
 }}"""
-_COMMAND = "([name, options]) => window.jupyterapp.commands.execute(name, options)"
+# Without what it returns: some return a notebook, and copying one over here takes seconds.
+_COMMAND = """async ([name, options]) => {
+  await window.jupyterapp.commands.execute(name, options);
+}"""
 _SELECT = """index => {
   const notebook = window.jupyterapp.shell.currentWidget.content;
   notebook.activeCellIndex = index;
@@ -204,6 +223,32 @@ _END = "() => window.jupyterapp?.serviceManager.sessions.shutdownAll()"
 # The splash screen takes itself away 200 ms after a change, and trips over a second change in them.
 _THEMED = """light => document.body.dataset.jpThemeLight === String(light)
   && !document.getElementById('jupyterlab-splash')"""
+# Light on dark and dark on light: what is written with less contrast than people can read.
+_FAINT = """part => {
+  const parts = colour => colour.match(/[\\d.]+/g).map(Number);
+  const over = (top, below) => {
+    const share = top[3] ?? 1;
+    return [0, 1, 2].map(at => share * top[at] + (1 - share) * below[at]);
+  };
+  const background = node => {
+    if (!node) return [255, 255, 255];
+    return over(parts(getComputedStyle(node).backgroundColor), background(node.parentElement));
+  };
+  const light = colour => {
+    const [red, green, blue] = colour.map(part => part / 255)
+      .map(part => part <= 0.03928 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
+  };
+  const written = [...part.querySelectorAll('*')].filter(node =>
+    node.checkVisibility() && !node.disabled && !node.closest('[aria-hidden=true]')
+    && [...node.childNodes].some(child => child.nodeType === 3 && child.textContent.trim()));
+  return written.filter(node => node.tagName !== 'STYLE').map(node => {
+    const below = background(node);
+    const ink = over(parts(getComputedStyle(node).color), below);
+    const [one, other] = [light(ink), light(below)].sort((a, b) => b - a);
+    return [(one + 0.05) / (other + 0.05), node.textContent.trim().slice(0, 40)];
+  }).filter(([contrast]) => contrast < 4.5);
+}"""
 _FORMULA = """() => document.querySelector('mjx-container') !== null"""
 
 
@@ -237,18 +282,19 @@ class Tab:
             self.problems.append(f"request: {request.url}")
 
     def _said(self, message):
-        if message.type == "error":
+        if message.type == "error" and not message.text.startswith(_NOT_OURS):
             self.problems.append(f"console: {message.text}")
 
     def _asked(self, dialog):
         self.problems.append(f"dialog: {dialog.message}")
         dialog.dismiss()
 
-    def write(self, name, *cells, outputs=()):
+    def write(self, name, *cells, outputs=(), metadata=None):
         """Write a notebook from its cells' code, with the outputs of the last one."""
+        kernelspec = {"name": "python3", "display_name": "Python 3"}
         content = nbformat.v4.new_notebook(
             cells=[nbformat.v4.new_code_cell(cell) for cell in cells],
-            metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}},
+            metadata={"kernelspec": kernelspec, **(metadata or {})},
         )
         content.cells[-1].outputs = list(outputs)
         path = self.lab.root / name
@@ -259,13 +305,17 @@ class Tab:
         """Write a notebook and open it; its kernel is idle afterwards."""
         path = self.write(name, *cells, **options)
         self.page.goto(self.lab.link(name))
-        self.page.evaluate(_OPENED, name)
+        self.opened(name)
         return path
+
+    def opened(self, name):
+        """Wait until a notebook is what people look at, and its kernel idle."""
+        self.page.evaluate(_OPENED, name)
 
     def reload(self, name):
         """Load the page again, as F5 does."""
         self.page.reload()
-        self.page.evaluate(_OPENED, name)
+        self.opened(name)
 
     def cell(self, index):
         """A code cell, by its place."""
@@ -307,7 +357,7 @@ class Tab:
     def restart(self, name):
         """A new kernel; the outputs stay."""
         self.page.evaluate(_RESTART)
-        self.page.evaluate(_OPENED, name)
+        self.opened(name)
 
     def save(self):
         """Save the notebook."""
@@ -322,6 +372,14 @@ class Tab:
         name = "JupyterLab Light" if light else "JupyterLab Dark"
         self.command("apputils:change-theme", theme=name)
         self.page.wait_for_function(_THEMED, arg=light)
+
+    def unreadable(self, part):
+        """What stands in a part of the page with too little contrast, in either theme."""
+        found = []
+        for light in (False, True):
+            self.theme(light=light)
+            found += part.evaluate(_FAINT)
+        return found
 
     def photograph(self, name):
         """Keep what is seen, in both themes of JupyterLab; the light one is left on."""

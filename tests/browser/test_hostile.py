@@ -13,7 +13,9 @@ NAME = "<img src=x onerror=pwned()>"
 # Elements and attributes that a display of ours never has.
 LIVE = """() => {
   const alive = node => {
-    if (/^(script|i?frame|object|embed|img|svg|math|link|meta|base|form|input|button|video|audio)$/
+    // Our JupyterLab extension has buttons to copy with.
+    if (node.localName === 'button' && node.className !== 'jp-LlmMagic-copy') return true;
+    if (/^(script|i?frame|object|embed|img|svg|math|link|meta|base|form|input|video|audio)$/
       .test(node.localName)) return true;
     return [...node.attributes].some(({ name, value }) =>
       /^(on|srcset$|src$|data-commandlinker|id$)/.test(name) ||

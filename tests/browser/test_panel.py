@@ -18,33 +18,6 @@ PANEL = "%llm panel"
 CALL = "import llm_magic\nprint(llm_magic.complete('Are you there?').text)"
 OUT = Path(__file__).parent / "out"
 
-# Light on dark and dark on light: the smallest contrast of what is written in the panel.
-CONTRAST = """panel => {
-  const parts = colour => colour.match(/[\\d.]+/g).map(Number);
-  const over = (top, below) => {
-    const share = top[3] ?? 1;
-    return [0, 1, 2].map(at => share * top[at] + (1 - share) * below[at]);
-  };
-  const background = node => {
-    if (!node) return [255, 255, 255];
-    return over(parts(getComputedStyle(node).backgroundColor), background(node.parentElement));
-  };
-  const light = colour => {
-    const [red, green, blue] = colour.map(part => part / 255)
-      .map(part => part <= 0.03928 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4);
-    return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
-  };
-  const written = [...panel.querySelectorAll('*')].filter(node =>
-    node.checkVisibility() && !node.disabled && !node.closest('[aria-hidden=true]')
-    && [...node.childNodes].some(child => child.nodeType === 3 && child.textContent.trim()));
-  return written.filter(node => node.tagName !== 'STYLE').map(node => {
-    const below = background(node);
-    const ink = over(parts(getComputedStyle(node).color), below);
-    const [one, other] = [light(ink), light(below)].sort((a, b) => b - a);
-    return [(one + 0.05) / (other + 0.05), node.textContent.trim().slice(0, 40)];
-  }).filter(([contrast]) => contrast < 4.5);
-}"""
-
 
 def button(tab, name, cell=1):
     return tab.output(cell).get_by_role("button", name=name)
@@ -71,9 +44,7 @@ def test_an_answer_streams_in_readable_while_the_kernel_is_free_and_stop_hangs_u
     expect(tab.output(1)).to_contain_text("A brick and the rest")
     expect(tab.output(1)).to_contain_text("1 live, 0 replayed")
     expect(tab.output(1).get_by_role("meter", name="budget per session")).to_be_visible()
-    for light in (False, True):
-        tab.theme(light=light)
-        assert tab.output(1).evaluate(CONTRAST) == []
+    assert tab.unreadable(tab.output(1)) == []
 
     ask(tab, "And then?")
     expect(tab.output(1)).to_contain_text("Second …")

@@ -9,6 +9,7 @@ import queue
 import re
 import threading
 import time
+import uuid
 from html.parser import HTMLParser
 
 import nbformat
@@ -20,6 +21,8 @@ from traitlets.config import Config
 
 from llm_magic import cli
 from llm_magic.notebook import changes
+from llm_magic.notebook.lab import CONTROL, STATE, VERSION
+from llm_magic.notebook.lab_bridge import Bridge
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _PATIENCE = 60
@@ -220,6 +223,14 @@ class Kernel:
             if message["msg_type"] == "stream"
         )
 
+    def features(self):
+        """What this kernel can do beyond the protocol."""
+        request = self.client.kernel_info()
+        while True:
+            reply = self.client.get_shell_msg(timeout=_PATIENCE)
+            if reply["parent_header"].get("msg_id") == request:
+                return reply["content"].get("supported_features", [])
+
     def restart(self):
         """A new process with the same settings."""
         self.client.stop_channels()
@@ -245,6 +256,155 @@ def start_kernel(tmp_path):
     yield start
     for kernel in kernels:
         kernel.close()
+
+
+class Pages:
+    """What the pages of a notebook hear, in this process."""
+
+    def __init__(self):
+        self.heard = []
+        self._news = threading.Condition()
+        self.bridge = Bridge(self._hear)
+
+    def _hear(self, message):
+        with self._news:
+            self.heard.append(message)
+            self._news.notify_all()
+
+    def wait(self, wanted):
+        """The first message, of all that were heard, for which ``wanted(message)`` holds."""
+
+        def found():
+            return next((message for message in self.heard if wanted(message)), None)
+
+        with self._news:
+            assert self._news.wait_for(found, _PATIENCE), self.heard
+            return found()
+
+    def begin(self, kind, **about):
+        """Ask; returns the id."""
+        name = uuid.uuid4().hex
+        self.bridge.hear({"type": kind, "id": name, **about})
+        return name
+
+    def reply(self, name):
+        """The answer to what was asked under this id."""
+        return self.wait(lambda one: one["type"] == "reply" and one["id"] == name)
+
+    def ask(self, kind, **about):
+        """The result of what is asked."""
+        reply = self.reply(self.begin(kind, **about))
+        assert reply["error"] is None, reply
+        return reply["result"]
+
+    def refused(self, kind, **about):
+        """The error of what is asked."""
+        reply = self.reply(self.begin(kind, **about))
+        assert reply["result"] is None
+        return reply["error"]
+
+    def hello(self, notebook=None, mode=None):
+        """What a page says when it comes."""
+        return self.ask("hello", version=VERSION, notebook=notebook, mode=mode)
+
+    @property
+    def state(self):
+        """The state that was told last."""
+        return [one for one in self.heard if one["type"] == "state"][-1]
+
+    @property
+    def calls(self):
+        """The calls as a page has them: changed ones in their place."""
+        known = {}
+        for message in self.heard:
+            if message["type"] == "calls":
+                known = {} if message["reset"] else known
+                known |= {call["id"]: call for call in message["calls"]}
+        return list(known.values())
+
+
+@pytest.fixture
+def pages():
+    """The pages of a notebook, which have said nothing yet."""
+    made = Pages()
+    yield made
+    made.bridge.close()
+
+
+class KernelPage:
+    """A page on a kernel, as JupyterLab has one: it asks on a subshell, where there are any."""
+
+    def __init__(self, kernel):
+        self._kernel = kernel
+        self._client = kernel.client
+        self._comm = uuid.uuid4().hex
+        self._subshell = None
+        # What the kernel printed or logged meanwhile.
+        self.printed = ""
+        features = kernel.features()
+        if "kernel subshells" in features:
+            request = self._send("create_subshell_request", {}, self._client.control_channel)
+            while True:
+                reply = self._client.get_control_msg(timeout=_PATIENCE)
+                if reply["parent_header"]["msg_id"] == request:
+                    break
+            self._subshell = reply["content"]["subshell_id"]
+
+    def _send(self, kind, content, channel=None):
+        message = self._client.session.msg(kind, content)
+        if channel is None and self._subshell is not None:
+            message["header"]["subshell_id"] = self._subshell
+        (channel or self._client.shell_channel).send(message)
+        return message["header"]["msg_id"]
+
+    def open(self, **asked):
+        """Open the comm; the first question comes with it."""
+        return self._send(
+            "comm_open", {"comm_id": self._comm, "target_name": CONTROL, "data": asked}
+        )
+
+    def send(self, asked):
+        """Ask something else."""
+        return self._send("comm_msg", {"comm_id": self._comm, "data": asked})
+
+    def hears(self, wanted):
+        """The next message of llm-magic for which ``wanted(data)`` holds."""
+        end = time.monotonic() + _PATIENCE
+        while True:
+            message = self._client.get_iopub_msg(timeout=max(0.0, end - time.monotonic()))
+            data = message["content"].get("data")
+            if message["msg_type"] == "stream":
+                self.printed += message["content"]["text"]
+            if message["msg_type"] == "comm_msg" and wanted(data):
+                return data
+
+    def reply(self, name):
+        """The answer to what was asked under this id."""
+        return self.hears(lambda data: data["type"] == "reply" and data["id"] == name)
+
+    def hello(self, **about):
+        """Open the comm with a hello; returns the state that comes."""
+        asked = {"version": VERSION, "notebook": None, "mode": None, **about}
+        self.open(type="hello", id="hello", **asked)
+        return self.hears(lambda data: data["type"] == "state")
+
+
+@pytest.fixture
+def open_page(monkeypatch, tmp_path, start_kernel):
+    """A kernel that was started for a notebook in Lab, with llm-magic loaded; and a page on it."""
+
+    def start(*lines, name="a.ipynb"):
+        monkeypatch.setenv("JPY_SESSION_NAME", str(tmp_path / "work" / name))
+        kernel = start_kernel()
+        kernel.opened = [
+            message["content"]
+            for message in kernel.run("\n".join(["%load_ext llm_magic", *lines]))
+            if message["msg_type"] == "comm_open"
+        ]
+        assert [one["target_name"] for one in kernel.opened] == [STATE]
+        return kernel, KernelPage(kernel)
+
+    return start
 
 
 @pytest.fixture

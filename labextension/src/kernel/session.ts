@@ -1,0 +1,130 @@
+import type { IDisposable } from '@lumino/disposable';
+import { Signal } from '@lumino/signaling';
+import type { ISignal } from '@lumino/signaling';
+
+import type { KernelLink, Question } from './kernel';
+import { VERSION } from './types';
+import type { Call, Calls, Mode, State } from './types';
+
+/** The part of a kernel's connection that a session needs; tests give another one. */
+export type Link = Pick<KernelLink, 'isOpen' | 'opened' | 'closed' | 'told' | 'ask'> & IDisposable;
+
+/** What is known of the notebook itself. */
+export interface Notebook {
+  /** Its name without `.ipynb`. */
+  readonly name: string;
+  /** The mode that it carries; null where it says nothing. */
+  readonly mode: Mode | null;
+}
+
+/** As many calls as are kept for the side panel. */
+const MOST_CALLS = 500;
+
+/**
+ * What one notebook and its kernel know about mode, money and recordings.
+ *
+ * It shows what the kernel says, never a guess of its own.
+ */
+export class Session implements IDisposable {
+  /**
+   * @param _link - the connection to the kernel
+   * @param _notebook - says what the notebook is called and which mode it carries, as of now
+   */
+  constructor(
+    private readonly _link: Link,
+    private readonly _notebook: () => Notebook
+  ) {
+    _link.opened.connect(this._onOpened, this);
+    _link.closed.connect(this._onClosed, this);
+    _link.told.connect(this._onTold, this);
+    if (_link.isOpen) {
+      this._onOpened();
+    }
+  }
+
+  /** Whether the kernel can be asked; it may not have told its state yet. */
+  get isOpen(): boolean {
+    return this._link.isOpen;
+  }
+
+  /** What the kernel said last; null where it has not loaded llm-magic. */
+  get state(): State | null {
+    return this._state;
+  }
+
+  /** Why the kernel says nothing although it has loaded llm-magic; null where it speaks. */
+  get problem(): string | null {
+    return this._problem;
+  }
+
+  /** The newest calls, oldest first. */
+  get calls(): readonly Call[] {
+    return this._calls;
+  }
+
+  /** State or calls are others than before. */
+  get changed(): ISignal<this, void> {
+    return this._changed;
+  }
+
+  get isDisposed(): boolean {
+    return this._isDisposed;
+  }
+
+  /** Ask the kernel something; see KernelLink.ask. */
+  async ask(question: Question, stop?: AbortSignal): Promise<unknown> {
+    return this._link.ask(question, stop);
+  }
+
+  dispose(): void {
+    if (this._isDisposed) {
+      return;
+    }
+    this._isDisposed = true;
+    // First: nobody asks any more what became of it.
+    Signal.clearData(this);
+    this._link.dispose();
+  }
+
+  private _onOpened(): void {
+    const { name, mode } = this._notebook();
+    this.ask({ type: 'hello', version: VERSION, notebook: name, mode }).catch((error: unknown) => {
+      // Where it went away again, `closed` has been told.
+      if (this._link.isOpen) {
+        this._problem = (error as Error).message;
+        this._changed.emit();
+      }
+    });
+  }
+
+  private _onClosed(): void {
+    this._problem = null;
+    this._state = null;
+    this._calls = [];
+    this._changed.emit();
+  }
+
+  private _onTold(_: unknown, message: State | Calls): void {
+    if (message.type === 'state') {
+      this._state = message;
+    } else {
+      this._calls = merged(message.reset ? [] : this._calls, message.calls);
+    }
+    this._changed.emit();
+  }
+
+  private _state: State | null = null;
+  private _problem: string | null = null;
+  private _calls: readonly Call[] = [];
+  private _isDisposed = false;
+  private readonly _changed = new Signal<this, void>(this);
+}
+
+/** Calls with newer ones put in: one that changed stays where it was. */
+function merged(known: readonly Call[], news: readonly Call[]): Call[] {
+  const calls = new Map(known.map(call => [call.id, call]));
+  for (const call of news) {
+    calls.set(call.id, call);
+  }
+  return [...calls.values()].slice(-MOST_CALLS);
+}

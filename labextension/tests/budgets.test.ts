@@ -1,0 +1,107 @@
+import { describe, expect, it } from 'vitest';
+
+import { Budgets } from '../src/panel/budgets';
+import type { Budget } from '../src/kernel/types';
+import { around, button, find, state } from './panelfakes';
+
+const BUDGET: Budget = {
+  per: 'session',
+  limit: '1',
+  settled: '0.5',
+  reserved: '0',
+  left: '0.5',
+  origin: '%llm config',
+  ceiling: false
+};
+
+function budgets(...set: Partial<Budget>[]) {
+  const given = around();
+  given.session.state = state({ budgets: set.map(changes => ({ ...BUDGET, ...changes })) });
+  const view = new Budgets(given);
+  view.update();
+  const field = find(view.node, 'input') as HTMLInputElement;
+  return {
+    ...given,
+    node: view.node,
+    field,
+    type: (text: string) => {
+      field.value = text;
+      field.dispatchEvent(new Event('input'));
+    },
+    submit: async () => {
+      find(view.node, 'form').dispatchEvent(new Event('submit', { cancelable: true }));
+      await Promise.resolve();
+    },
+    said: (role: string) => find(view.node, `[role=${role}]`).textContent
+  };
+}
+
+it.each([
+  ['0.5', '50', 'fine'],
+  ['0.2', '80', 'warning'],
+  ['0', '100', 'error']
+])('of a dollar %s left are %s percent used: %s', (left, percent, level) => {
+  const { node } = budgets({ left });
+
+  const meter = find(node, '[role=meter]');
+  expect(meter.getAttribute('aria-valuenow')).toBe(percent);
+  expect(meter.dataset.level).toBe(level);
+});
+
+it('says that a ceiling can only be lowered, and where it was set', () => {
+  const { node } = budgets({ ceiling: true, origin: 'LLM_MAGIC_BUDGET', reserved: '0.1' });
+
+  expect(node.textContent).toContain('$0.50 of $1.00, $0.10 set aside');
+  expect(node.textContent).toContain('from LLM_MAGIC_BUDGET · can only be lowered here');
+});
+
+it('a budget per call has no bar: nothing adds up', () => {
+  const { node } = budgets({ per: 'call', settled: '0' });
+
+  expect(find(node, '[role=meter]').hidden).toBe(true);
+  expect(node.textContent).toContain('at most $1.00');
+});
+
+describe('the editor', () => {
+  it('says at once what is no amount, and asks nothing', async () => {
+    const { type, submit, said, field, session } = budgets();
+
+    type('a lot');
+    await submit();
+
+    expect(said('alert')).toBe('Type an amount in USD, such as 0.50');
+    expect(field.getAttribute('aria-invalid')).toBe('true');
+    expect(session.ask).not.toHaveBeenCalled();
+    type('0.5');
+    expect(said('alert')).toBe('');
+    expect(field.getAttribute('aria-invalid')).toBe('false');
+  });
+
+  it('sets what was typed and takes it away again', async () => {
+    const { node, type, submit, said, session, field } = budgets();
+    (find(node, 'select') as HTMLSelectElement).value = 'day';
+
+    type('0.5');
+    await submit();
+    await Promise.resolve();
+    button(node, 'Remove').click();
+
+    expect(field.value).toBe('');
+    expect(session.ask.mock.calls.map(([asked]) => asked)).toEqual([
+      { type: 'budget', per: 'day', usd: '0.5' },
+      { type: 'budget', per: 'day', usd: null }
+    ]);
+    await expect.poll(() => said('status')).toContain('Removed: per day');
+  });
+
+  it('shows why the kernel refuses', async () => {
+    const { type, submit, said, session, field } = budgets();
+    session.ask.mockRejectedValueOnce(new Error('$5.00 is above the ceiling'));
+
+    type('5');
+    await submit();
+
+    await expect.poll(() => said('alert')).toBe('$5.00 is above the ceiling');
+    expect(field.value).toBe('5');
+  });
+});

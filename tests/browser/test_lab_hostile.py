@@ -1,0 +1,126 @@
+"""Nothing that a notebook's file holds does anything in what our JupyterLab extension shows."""
+
+from __future__ import annotations
+
+import re
+
+import nbformat
+import pytest
+from hostile import PAYLOADS, completion
+from playwright.sync_api import expect
+
+from llm_magic.notebook.display import MIME_TYPE, Answer
+
+pytestmark = pytest.mark.usefixtures("extension")
+
+# Elements and attributes that have no business in an answer or a badge, beyond our own buttons.
+LIVE = """() => {
+  const allowed = /^(class|open|name|title|role|aria-(label|live)|tabindex|type|start|rel|target)$/;
+  const alive = node => {
+    if (/^(script|style|i?frame|object|embed|img|svg|math|link|meta|base|form|input|video|audio|x)$/
+      .test(node.localName)) return true;
+    if (node.localName === 'button' && node.className !== 'jp-LlmMagic-copy') return true;
+    return [...node.attributes].some(({ name, value }) =>
+      !(allowed.test(name) || (name === 'href' && /^https?:/.test(value))
+        || (name === 'data-kind' && /^(live|replayed|stale|failed)$/.test(value))));
+  };
+  return [...document.querySelectorAll('.jp-LlmMagic-answer *, .jp-LlmMagic-badgeLine *')]
+    .filter(node => !node.closest('mjx-container') && alive(node))
+    .map(node => node.outerHTML.slice(0, 200));
+}"""
+UNFOLD = """() => {
+  for (const details of document.querySelectorAll('.jp-LlmMagic-answer details'))
+    details.open = true;
+}"""
+MALFORMED = [
+    None,
+    "text",
+    [[]],
+    {"version": {}, "model": [1], "tokens": "x", "notes": 7, "attempts": {"a": 1}, "key": {}},
+    {"version": 1e308, "cost": "1e999999", "tokens": {"output_tokens": 1e308}, "prices": [1]},
+    {"version": 1, "model": "m" * 1_000_000, "notes": ["n"] * 100_000, "key": "k" * 1_000_000},
+]
+
+
+@pytest.fixture
+def tab(tab):
+    """A page that notes when a payload was run."""
+    tab.page.add_init_script("window.pwned = () => { window.ran = true }")
+    tab.themes = ("light",)
+    return tab
+
+
+def output(bundle):
+    return nbformat.v4.new_output("display_data", bundle)
+
+
+def as_made(text):
+    """What our kernel makes of a hostile answer."""
+    return Answer(text, completion=completion(text, text)).bundle()
+
+
+def as_forged(text):
+    """What somebody may have written into the file: a payload wherever there is room for one."""
+    provenance = {
+        "version": 1,
+        **dict.fromkeys(("model", "provider", "key", "source", "recorded", "finish_reason"), text),
+        **dict.fromkeys(("cost", "saved", "cost_source"), text),
+        "ordinal": text,
+        "tokens": {text: 1, "output_tokens": 1},
+        "prices": {text: text, "output_tokens": "0.5"},
+        "notes": [text],
+        "attempts": [{"model": text, "error": text, "latency_ms": text, text: text}],
+        "prompt_crc32": text,
+    }
+    # JupyterLab itself fetches the images and sounds of any HTML output, for its table of contents.
+    html = re.sub("(https:)?//evil.test/(beacon.png|x.mp3)", "data:,", text)
+    return {"text/plain": text, "text/html": html, MIME_TYPE: provenance}
+
+
+def cells(*makers):
+    """A notebook's cells: of each payload one, with all that is made of it."""
+    for text in PAYLOADS.values():
+        text = text.encode("utf-8", "replace").decode()
+        outputs = [output(make(text)) for make in makers]
+        yield nbformat.v4.new_code_cell(f"%%complete -m {text}", outputs=outputs)
+
+
+def show(tab, name, *content):
+    kernelspec = {"name": "python3", "display_name": "Python 3"}
+    notebook = nbformat.v4.new_notebook(cells=list(content), metadata={"kernelspec": kernelspec})
+    nbformat.write(notebook, tab.lab.root / name)
+    tab.page.goto(tab.lab.link(name))
+    tab.opened(name)
+
+
+def test_no_payload_does_anything_in_an_answer_a_badge_or_a_prompt(tab):
+    show(tab, "hostile.ipynb", *cells(as_made, as_forged))
+    answers = tab.page.locator(".jp-LlmMagic-answer")
+    expect(answers).to_have_count(2 * len(PAYLOADS))
+    expect(tab.page.locator(".jp-LlmMagic-badge")).to_have_count(len(PAYLOADS))
+
+    tab.page.evaluate(UNFOLD)
+
+    expect(tab.page.get_by_text("Run %load_ext llm_magic").first).to_be_visible()
+    assert tab.page.evaluate(LIVE) == []
+    assert tab.page.evaluate("window.ran") is None
+    assert tab.problems == []
+
+
+def test_provenance_that_is_none_is_shown_as_an_answer_all_the_same(tab):
+    outputs = [
+        output({"text/plain": "plain", "text/html": "<p>Still <b>here</b></p>", MIME_TYPE: found})
+        for found in MALFORMED
+    ]
+    outputs.append(output({"text/plain": "nothing but text", MIME_TYPE: {}}))
+    outputs.append(output({MIME_TYPE: {}}))
+    show(tab, "malformed.ipynb", nbformat.v4.new_code_cell("x", outputs=outputs))
+
+    answers = tab.page.locator(".jp-LlmMagic-answer")
+    expect(answers).to_have_count(len(outputs))
+    for index in range(len(MALFORMED)):
+        expect(answers.nth(index)).to_contain_text("Still here")
+    expect(answers.nth(len(MALFORMED))).to_contain_text("nothing but text")
+    expect(answers.last).to_contain_text("nothing is known of this answer")
+    expect(tab.page.locator(".jp-LlmMagic-badge")).to_contain_text("live")
+    assert tab.page.evaluate(LIVE) == []

@@ -1,0 +1,161 @@
+"""Pages and kernels come and go; a page shows what the kernel knows, or that it is gone."""
+
+from __future__ import annotations
+
+import json
+from threading import Event
+
+import pytest
+from playwright.sync_api import expect
+
+pytestmark = pytest.mark.usefixtures("extension")
+
+LOAD = "%load_ext llm_magic"
+ASK = "%%complete\nAre you still there?"
+# Some seconds of calls: what is told before the server listens for a new page is lost.
+MANY = 50
+CALLS = f"import llm_magic\nfor n in range({MANY}):\n    llm_magic.complete(str(n))"
+CONNECTED = """() => window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel
+  ?.connectionStatus === 'connected'"""
+CRASH = "import os\nos._exit(1)"
+DIALOG = ".jp-Dialog .jp-mod-accept"
+BEGIN_COMMAND = "name => { void window.jupyterapp.commands.execute(name); }"
+CONSOLE = """async () => {
+  const { path, sessionContext } = window.jupyterapp.shell.currentWidget.context;
+  const kernelPreference = { id: sessionContext.session.kernel.id };
+  const console = await window.jupyterapp.commands.execute('console:create',
+    { path, kernelPreference, insertMode: 'split-bottom', activate: false });
+  await console.sessionContext.ready;
+  await window.jupyterapp.commands.execute('console:inject',
+    { path, code: "get_ipython().run_line_magic('llm', 'mode REPLAY')" });
+}"""
+
+
+def switch(tab):
+    shown = tab.page.locator(".jp-NotebookPanel:not(.lm-mod-hidden)")
+    return shown.get_by_label("Replay mode of llm-magic")
+
+
+def status(tab):
+    return tab.page.locator(".jp-LlmMagic-status")
+
+
+def test_a_reload_finds_the_kernel_again_and_a_restart_or_crash_is_seen(tab):
+    name = "lifecycle.ipynb"
+    tab.models.reply("Still here.")
+    tab.open(name, LOAD, ASK, CRASH, metadata={"llm_magic": {"mode": "DISABLED"}})
+    tab.run(0)
+    tab.run(1)
+    expect(status(tab)).to_contain_text("llm-magic: DISABLED · $0.00")
+    switch(tab).select_option("CAPTURE")
+    expect(switch(tab)).to_have_value("CAPTURE")
+
+    tab.save()
+    tab.reload(name)
+    # The kernel goes on as it is; what the notebook carries is for its beginning.
+    expect(switch(tab)).to_have_value("CAPTURE")
+    expect(status(tab)).to_contain_text("llm-magic: CAPTURE")
+
+    tab.restart(name)
+    expect(status(tab)).to_have_text("llm-magic: not loaded")
+    expect(switch(tab)).to_have_value("DISABLED")
+    tab.run(0)
+    expect(status(tab)).to_contain_text("llm-magic: DISABLED")
+
+    tab.begin(2)
+    tab.page.locator(DIALOG).click()
+    expect(status(tab)).to_have_text("llm-magic: not loaded")
+    tab.opened(name)
+    tab.run(0)
+    expect(status(tab)).to_contain_text("llm-magic: DISABLED")
+
+
+def test_a_page_that_is_loaded_while_a_cell_runs_hears_of_its_calls(tab):
+    first, last = Event(), Event()
+    tab.models.reply("One of many.", gate=first)
+    for _ in range(MANY - 2):
+        tab.models.reply("One of many.")
+    tab.models.reply("The last.", gate=last)
+    tab.open("busy.ipynb", LOAD, CALLS)
+    tab.run(0)
+    tab.begin(1)
+    tab.models.wait_for(1, timeout=30)
+    tab.save()
+
+    tab.page.reload()
+    tab.page.wait_for_function(CONNECTED)
+    expect(status(tab)).to_have_text("llm-magic: not loaded")
+    first.set()
+    expect(status(tab)).to_contain_text("llm-magic: FALLBACK")
+    tab.models.wait_for(MANY, timeout=60)
+    last.set()
+    tab.opened("busy.ipynb")
+    switch(tab).select_option("DISABLED")
+    expect(status(tab)).to_contain_text("llm-magic: DISABLED")
+
+
+def test_two_pages_and_a_console_on_one_kernel_stay_in_step(tab, browser):
+    name = "two-pages.ipynb"
+    tab.open(name, LOAD)
+    tab.run(0)
+    other = type(tab)(tab.lab, browser.new_page())
+    other.page.goto(tab.lab.link(name).replace("/lab/", "/lab/workspaces/other/"))
+    other.opened(name)
+    expect(switch(other)).to_have_value("FALLBACK")
+
+    switch(other).select_option("DISABLED")
+    expect(switch(tab)).to_have_value("DISABLED")
+    tab.page.evaluate(CONSOLE)
+    expect(switch(tab)).to_have_value("REPLAY")
+    expect(switch(other)).to_have_value("REPLAY")
+    other.restart(name)
+
+    expect(status(other)).to_have_text("llm-magic: not loaded")
+    expect(status(tab)).to_have_text("llm-magic: not loaded")
+    other.page.close()
+    assert other.problems == []
+    # A kernel that ends closes the comms of all pages, and JupyterLab tells of those of others.
+    assert {problem[:23] for problem in tab.problems} <= {"console: Comm not found"}
+    tab.problems.clear()
+
+
+def test_a_notebook_has_a_mode_of_its_own_and_one_without_llm_magic_is_left_alone(tab):
+    plain = "print('CompleteMagics' in get_ipython().config, len(_ih))"
+    path = tab.write("plain.ipynb", plain)
+    tab.open("first.ipynb", LOAD)
+    tab.run(0)
+    switch(tab).select_option("REPLAY")
+    expect(status(tab)).to_contain_text("llm-magic: REPLAY")
+
+    tab.command("docmanager:open", path="plain.ipynb")
+    tab.opened("plain.ipynb")
+    tab.run(0)
+    tab.save()
+    expect(tab.page.get_by_text("False 2", exact=True)).to_be_visible()
+    expect(status(tab)).to_have_text("llm-magic: not loaded")
+    expect(switch(tab)).to_have_value("")
+    assert "llm_magic" not in json.loads(path.read_text())["metadata"]
+    assert not path.with_name("plain.cassette.jsonl").exists()
+
+    tab.command("docmanager:open", path="first.ipynb")
+    expect(status(tab)).to_contain_text("llm-magic: REPLAY")
+
+
+def test_without_the_extension_the_kernel_part_works_as_before(tab):
+    folder = tab.lab.config / "labconfig"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "page_config.json"
+    path.write_text(json.dumps({"disabledExtensions": {"llm-magic": True}}))
+    try:
+        tab.models.reply("As before.")
+        tab.open("without.ipynb", LOAD, ASK)
+    finally:
+        path.unlink()
+    tab.run_all()
+
+    expect(tab.output(1)).to_contain_text("As before.")
+    expect(tab.output(0)).to_be_empty()
+    expect(status(tab)).to_have_count(0)
+    # JupyterLab's own words for a comm that nobody in the page knows.
+    assert tab.problems == ["console: Exception opening new comm"]
+    tab.problems.clear()
