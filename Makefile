@@ -56,7 +56,7 @@ $(VENV)/lab.stamp: $(BIN)/python pyproject.toml
 $(VENV)/front.stamp: $(FRONT)/package-lock.json $(FRONT)/tsconfig.json \
 		$(shell find $(FRONT)/src $(FRONT)/style $(FRONT)/schema -type f) | $(BIN)/python
 	@if command -v npm > /dev/null; then \
-		test $(FRONT)/node_modules/.package-lock.json -nt $(FRONT)/package-lock.json || npm --prefix $(FRONT) ci; \
+		test $(FRONT)/node_modules/.package-lock.json -nt $(FRONT)/package-lock.json || npm --prefix $(FRONT) ci || exit 1; \
 		npm --prefix $(FRONT) run --silent build && mkdir -p $(LABEXTENSIONS) \
 			&& ln -sfn ../../../../llm_magic/labextension $(LABEXTENSIONS)/llm-magic; \
 	else echo "no npm here, so the JupyterLab extension is not built: it needs Node.js 20" >&2; fi
