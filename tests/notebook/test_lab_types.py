@@ -1,4 +1,4 @@
-"""``labextension/src/kernel/types.ts`` says in TypeScript what ``llm_magic.notebook.lab`` says in Python.
+"""``src/kernel/types.ts`` of the extension says what ``llm_magic.notebook.lab`` says in Python.
 
 ``python tests/notebook/test_lab_types.py`` writes it anew.
 """
