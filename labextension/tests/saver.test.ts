@@ -102,7 +102,21 @@ it('tells the kernel the new name, and people what the kernel says to that', asy
   expect(notices.info).toHaveBeenCalledWith('llm-magic: the old cassette stays');
 });
 
+it('saves after the kernel has heard of a new name, not before', async () => {
+  const { file, session, listed, saver } = made();
+  let end = (): void => undefined;
+  listed.mockReturnValueOnce(new Promise(resolve => (end = resolve)));
+
+  file.pathChanged.emit('b.ipynb');
+  const saving = saver.save();
+  end();
+  await saving;
+
+  expect(session.ask.mock.calls.map(([asked]) => asked.type)).toEqual(['renamed', 'save']);
+});
+
 it.each([
+  [{ total: 0 }, 'Nothing is recorded yet, so a.cassette.jsonl has no answers'],
   [{ added: 2, removed: 1 }, 'a.cassette.jsonl saved: 2 new, 1 removed'],
   [{ replaced: 1, advice: 'Commit it.' }, 'a.cassette.jsonl saved: 1 replaced. Commit it.']
 ])('tells %o as %s', (changes, told) => {

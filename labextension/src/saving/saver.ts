@@ -69,7 +69,7 @@ export class Saver implements IDisposable {
 
   private _onPathChanged(): void {
     if (this._session.state) {
-      void this._renamed();
+      this._underItsName = this._renamed();
     }
   }
 
@@ -92,6 +92,8 @@ export class Saver implements IDisposable {
     if (askedFor) {
       this._lastProblem = null;
     }
+    // What was recorded belongs to the old name until the kernel has heard of the new one.
+    await this._underItsName;
     try {
       const asked = { type: 'save', notebook: this._name() } as const;
       const saved = (await this._session.ask(asked)) as SavedCassette;
@@ -115,6 +117,7 @@ export class Saver implements IDisposable {
   }
 
   private _lastProblem: string | null = null;
+  private _underItsName: Promise<void> = Promise.resolve();
   private _isDisposed = false;
 }
 
@@ -125,8 +128,11 @@ export function savedText(saved: SavedCassette, trans: TranslationBundle): strin
     saved.replaced ? trans.__('%1 replaced', saved.replaced) : '',
     saved.removed ? trans.__('%1 removed', saved.removed) : ''
   ].filter(Boolean);
-  const told = changes.length
-    ? trans.__('%1 saved: %2', saved.name, changes.join(', '))
-    : trans.__('%1 is up to date', saved.name);
+  let told = trans.__('%1 is up to date', saved.name);
+  if (changes.length) {
+    told = trans.__('%1 saved: %2', saved.name, changes.join(', '));
+  } else if (!saved.total) {
+    told = trans.__('Nothing is recorded yet, so %1 has no answers', saved.name);
+  }
   return saved.advice ? `${told}. ${saved.advice}` : told;
 }
