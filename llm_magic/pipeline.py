@@ -469,6 +469,7 @@ class Call:
             prices=self._prices or {},
             cell=self.run.cell if self.run is not None else {},
             closed=closed,
+            instead_of=self.candidates[0].key if self._asked else "",
         )
         self._store(recording)
         self.attempts[-1]["latency_ms"] = latency

@@ -153,6 +153,8 @@ class Recording:
         First line and id of the cell that asked, where there was one.
     closed : bool
         The caller closed the stream early: it replays only as a stream.
+    instead_of : str
+        Key of the request that another model was asked first; empty where none was.
     """
 
     key: str
@@ -165,6 +167,7 @@ class Recording:
     prices: Mapping[str, Any] = field(default_factory=dict)
     cell: Mapping[str, Any] = field(default_factory=dict)
     closed: bool = False
+    instead_of: str = ""
 
     @property
     def usage(self) -> Usage | None:
@@ -181,7 +184,7 @@ class Recording:
         fields: dict[str, Any] = {name: getattr(self, name) for name in self.__slots__}
         fields["created"] = self.created.isoformat(timespec="milliseconds")
         fields["latency_ms"] = round(self.latency_ms, 1)
-        optional = {"prices", "cell", "closed"}
+        optional = {"prices", "cell", "closed", "instead_of"}
         kept = {name: value for name, value in fields.items() if value or name not in optional}
         return redact(dump_line(kept))
 

@@ -33,7 +33,7 @@ from llm_magic import media, secrets
 from llm_magic.cassette import Place
 from llm_magic.exceptions import ReplayMissError
 from llm_magic.recordings import NOT_IN_KEY, Recording, dump_line
-from llm_magic.shelf import Shelf
+from llm_magic.shelf import Shelf, Wanted
 from llm_magic.types import Mode, Request
 
 if TYPE_CHECKING:
@@ -295,11 +295,11 @@ def look_up(
 ) -> Found | None:
     """The answer to a call that any of several models may answer.
 
-    An answer with the call's own number comes before a stand-in, whichever model gave it, and of
-    each kind the notebook's own come before those of other notebooks (:meth:`Shelf.find_first`):
-    so what a run captured replays, also where its calls were answered by different models. Where
-    no number fits, the first answer stands in: FALLBACK never pays twice for one request unless
-    asked to.
+    An answer with the call's own number comes first: one of the first model, or one that a fallback
+    gave in its place, so that what a run captured replays, also where its calls were answered by
+    different models. Then come the models in their order, each with the answer of that number and
+    else with its first, which stands in: FALLBACK never pays twice for one request unless asked
+    to. What the notebook has itself comes before all that others have (:meth:`Shelf.find_first`).
 
     Parameters
     ----------
@@ -310,13 +310,23 @@ def look_up(
     stream : bool
         A stream that was closed early will do.
     """
-    found = shelf.find_first(places, notebook, whole=not stream)
-    if found is not None:
-        return Found(found[1], found[0])
-    if exact or not any(ordinal for _, ordinal in places):
-        return None
-    found = shelf.find_first([(key, 0) for key, _ in places], notebook, whole=not stream)
-    return Found(found[1], found[0], stands_in=places[found[0]][1] > 0) if found else None
+    (first, number), *others = places
+    numbered = [Wanted(first, number)]
+    in_order = [] if exact or not number else [Wanted(first, 0, instead=number)]
+    for index, (key, ordinal) in enumerate(others, 1):
+        numbered.append(Wanted(key, ordinal, index, given_for=first))
+        in_order.append(Wanted(key, ordinal, index))
+        if ordinal and not exact:
+            in_order.append(Wanted(key, 0, index, instead=ordinal))
+    # With the notebook unknown, the right number tells more about whose answer it is than the order
+    # of notebooks does.
+    apart = number > 0 and not notebook
+    for wanted in [numbered, in_order] if apart else [numbered + in_order]:
+        found = shelf.find_first(wanted, notebook, whole=not stream)
+        if found is not None:
+            one, recording = found
+            return Found(recording, one.candidate, stands_in=one.instead is not None)
+    return None
 
 
 def miss(

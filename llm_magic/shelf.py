@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from llm_magic import cassette_index, packed
 from llm_magic.cassette import (
@@ -32,7 +33,7 @@ from llm_magic.formats import counted
 from llm_magic.recordings import Recording, Recordings, Variant, dump_line, row_name
 from llm_magic.storage import Store, prepare_working_folder, refuse_folder, writable
 
-__all__ = ["Saved", "Shelf", "Status"]
+__all__ = ["Saved", "Shelf", "Status", "Wanted"]
 
 # Above this a save gives advice: git hosts refuse files of 100 MB, and warn from here on.
 LARGE = 50_000_000
@@ -82,6 +83,43 @@ class _Sync:
     cassette: Cassette | None = None
 
 
+class Wanted(NamedTuple):
+    """An answer that would do for a call.
+
+    Attributes
+    ----------
+    key, ordinal
+        Where it is.
+    candidate : int
+        Which of the models that may answer it is of.
+    instead : int or None
+        The number of the answer that it would stand in for.
+    given_for : str
+        It will do only if it was given in place of an answer to the request with this key.
+    """
+
+    key: str
+    ordinal: int
+    candidate: int = 0
+    instead: int | None = None
+    given_for: str = ""
+
+    def fits(self, recording: Recording) -> bool:
+        """Whether it is the answer that is meant."""
+        return not self.given_for or recording.instead_of == self.given_for
+
+
+class _Rows(dict[Place, list[Variant]]):
+    """Rows of the store, each read once."""
+
+    def __init__(self, recordings: Recordings) -> None:
+        self._recordings = recordings
+
+    def __missing__(self, place: Place) -> list[Variant]:
+        self[place] = variants = self._recordings.variants(*place)
+        return variants
+
+
 class Shelf:
     """The recordings of a folder: the working store and the cassettes beside the notebooks.
 
@@ -119,36 +157,36 @@ class Shelf:
 
     def find(self, key: str, ordinal: int, notebook: str | None) -> Recording | None:
         """The answer that a notebook has for a request, or None; see :meth:`find_first`."""
-        found = self.find_first([(key, ordinal)], notebook)
+        found = self.find_first([Wanted(key, ordinal)], notebook)
         return found[1] if found is not None else None
 
     def find_first(
-        self, places: Sequence[Place], notebook: str | None, *, whole: bool = False
-    ) -> tuple[int, Recording] | None:
-        """The first answer that a notebook has among several places, and the place's index.
+        self, wanted: Sequence[Wanted], notebook: str | None, *, whole: bool = False
+    ) -> tuple[Wanted, Recording] | None:
+        """The first of several answers that a notebook has, and which of them it is.
 
-        What the notebook has itself, in the store or in its cassette, comes first, of all places
-        in their order. Only then comes what another notebook of this folder recorded, which it
-        then shares: else that would stand before the notebook's own answer of a fallback. With
-        the notebook unknown, all are looked up, one after the other.
+        What the notebook has itself, in the store or in its cassette, comes first. Only then comes
+        what another notebook of this folder recorded, which it then shares: else what somebody
+        records beside it would change what it replays. With the notebook unknown, all are looked
+        up, one after the other.
 
         Parameters
         ----------
-        places : sequence of (key, ordinal)
-            Where to look.
+        wanted : sequence of Wanted
+            What would do, in order.
         whole : bool
             A stream that was closed early will not do.
         """
         try:
-            found = self._find_first(places, notebook, whole)
+            found = self._find_first(wanted, notebook, whole)
         except DiskFullError:
             self._full = True
             try:
-                found = self._find_first(places, notebook, whole)
+                found = self._find_first(wanted, notebook, whole)
             finally:
                 self._full = False
         if found is not None:
-            self.used.add(places[found[0]])
+            self.used.add((found[0].key, found[0].ordinal))
         return found
 
     @property
@@ -157,31 +195,56 @@ class Shelf:
         return self._full or self.store.read_only
 
     def _find_first(
-        self, places: Sequence[Place], notebook: str | None, whole: bool
-    ) -> tuple[int, Recording] | None:
-        rows: dict[Place, list[Variant]] = {}
+        self, wanted: Sequence[Wanted], notebook: str | None, whole: bool
+    ) -> tuple[Wanted, Recording] | None:
+        rows = _Rows(self.recordings)
         # Where the notebook dropped its answer, or has one that will not do: nobody's stands in.
         decided: set[Place] = set()
         for owner in self._owners(notebook):
-            for index, place in enumerate(places):
+            is_own = owner == (notebook or "")
+            for one in wanted:
+                place = (one.key, one.ordinal)
                 if place in decided:
                     continue
-                if place not in rows:
-                    rows[place] = self.recordings.variants(*place)
                 line = self._line_of(owner, *place, rows[place])
-                recording = _read(line) if line else None
-                if recording is not None and not (whole and recording.closed):
+                if not line:
+                    if line is not None and is_own:
+                        decided.add(place)
+                    continue
+                recording = _read(line, place)
+                if whole and recording.closed:
+                    if is_own:
+                        decided.add(place)
+                elif one.fits(recording):
+                    if one.instead is not None and is_own:
+                        more = self._continued(one, line, notebook, rows, whole)
+                        if more is not None:
+                            return more
                     if not notebook and owner:
                         self._take_for(owner, recording)
-                    return index, recording
-                if recording is not None or (line == "" and owner == (notebook or "")):
-                    decided.add(place)
-        for index, place in enumerate(places):
-            if place not in decided:
-                shared = self._find_shared(*place, notebook, rows[place], whole)
+                    return one, recording
+        for one in wanted:
+            if (one.key, one.ordinal) not in decided:
+                shared = self._find_shared(one, notebook, rows, whole)
                 if shared is not None:
-                    return index, shared
+                    return one, shared
         return None
+
+    def _continued(
+        self, one: Wanted, line: str, notebook: str | None, rows: _Rows, whole: bool
+    ) -> tuple[Wanted, Recording] | None:
+        """The very answer that was wanted, of those whose first answer the notebook shares.
+
+        Two notebooks that ask the same share all answers, so the second one comes from where the
+        first one came from.
+        """
+        assert one.instead is not None
+        users = {
+            name for each in rows[one.key, one.ordinal] if each.line == line for name in each.users
+        }
+        exact = one._replace(ordinal=one.instead, instead=None)
+        shared = self._find_shared(exact, notebook, rows, whole, among=users)
+        return (exact, shared) if shared is not None else None
 
     def _owners(self, notebook: str | None) -> Iterator[str]:
         """Whose answers come before what is shared: the notebook's; if unknown, everybody's."""
@@ -248,16 +311,27 @@ class Shelf:
                     self.recordings.release(key, ordinal, notebook)
 
     def _find_shared(
-        self, key: str, ordinal: int, notebook: str | None, variants: list[Variant], whole: bool
+        self,
+        one: Wanted,
+        notebook: str | None,
+        rows: _Rows,
+        whole: bool,
+        among: Collection[str] | None = None,
     ) -> Recording | None:
-        for variant in variants:
-            if variant.dropped or not variant.users:
+        """What another notebook has, as it has it now; this one uses it from now on."""
+        place = (one.key, one.ordinal)
+        others = dict.fromkeys(name for each in rows[place] for name in each.users)
+        for other in others:
+            if other == notebook or (among is not None and other not in among):
                 continue
-            recording = _read(variant.line)
-            if whole and recording.closed:
+            line = self._line_of(other, *place, rows[place])
+            if not line:
                 continue
-            if notebook and not self._fixed and notebook not in variant.users:
-                self.recordings.put(key, ordinal, variant.line, notebook)
+            recording = _read(line, place)
+            if (whole and recording.closed) or not one.fits(recording):
+                continue
+            if notebook and not self._fixed:
+                self.recordings.put(*place, line, notebook)
             return recording
         return None
 
@@ -664,11 +738,14 @@ def _advice(path: Path, size: int, lines: Mapping[Place, str]) -> str:
     )
 
 
-def _read(line: str) -> Recording:
+def _read(line: str, place: Place) -> Recording:
     try:
-        return Recording.from_line(line)
+        recording = Recording.from_line(line)
     except (ValueError, TypeError, KeyError) as error:
         raise StoreError(f"a row of the store is not one of ours: {error}") from None
+    if (recording.key, recording.ordinal) != place:
+        raise StoreError(f"the row {row_name(*place)[:19]}… holds the answer to another request")
+    return recording
 
 
 def _used_by(notebook: str, variants: list[Variant]) -> Variant | None:

@@ -320,6 +320,24 @@ def test_answers_of_different_models_in_one_run_replay_in_their_order(
     assert texts == ["first", "second", "first"]
 
 
+def test_answers_that_another_cell_asked_a_fallback_for_do_not_replace_a_stand_in(
+    client: Client, primary: FakeServer, fallback: FakeServer
+) -> None:
+    primary.reply("first")
+    with run("asked with a fallback"):
+        client.complete("Why?", **BOTH)
+    for text in ("other", "another"):
+        fallback.reply(text)
+    with run("asks the fallback itself"):
+        for _ in range(2):
+            client.complete("Why?", model=CLAUDE, mode="CAPTURE")
+
+    with run("replay"):
+        texts = [client.complete("Why?", **BOTH, mode="REPLAY").text for _ in range(2)]
+
+    assert texts == ["first", "first"]
+
+
 def test_an_own_stand_in_comes_before_that_of_another_notebook(
     primary: FakeServer, fallback: FakeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

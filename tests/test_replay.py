@@ -10,6 +10,7 @@ import itertools
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -121,6 +122,42 @@ def test_in_replay_the_first_answer_stands_in_too(client: Client, server: FakeSe
 
 
 @pytest.mark.parametrize("mode", ["FALLBACK", "CAPTURE"])
+def named(name: str, monkeypatch: pytest.MonkeyPatch) -> Client:
+    """A client in the kernel of a notebook."""
+    monkeypatch.setenv("LLM_MAGIC_NOTEBOOK", f"{name}.ipynb")
+    return Client(".", model="openai/gpt-x", timeout=20)
+
+
+def test_what_another_notebook_records_does_not_replace_a_stand_in(
+    server: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script(server, "mine", *FIVE)
+    with closing(named("mine", monkeypatch)) as mine:
+        ask(mine, 3)
+    with closing(named("theirs", monkeypatch)) as theirs:
+        ask(theirs, 5, mode="CAPTURE")
+
+    with closing(named("mine", monkeypatch)) as mine:
+        assert ask(mine, 3, mode="REPLAY") == ["mine", "mine", "mine"]
+        assert mine.shelf.save("mine").total == 1
+
+
+@pytest.mark.parametrize("saved", [True, False])
+def test_a_notebook_shares_all_answers_of_another_one_in_their_order(
+    saved: bool, server: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script(server, *FIVE)
+    with closing(named("theirs", monkeypatch)) as theirs:
+        ask(theirs, 5, mode="CAPTURE")
+        if saved:
+            theirs.shelf.save("theirs")
+
+    with closing(named("mine", monkeypatch)) as mine:
+        assert ask(mine, 6, mode="REPLAY") == [*FIVE, "one"]
+        assert mine.shelf.save("mine").total == 5
+        assert ask(mine, 6, mode="REPLAY") == [*FIVE, "one"]
+
+
 def test_a_sample_is_the_answer_that_is_asked_for(
     mode: str, client: Client, server: FakeServer
 ) -> None:
