@@ -658,7 +658,9 @@ class Shelf:
         """Let a notebook that is called otherwise now keep its recordings, saved or not.
 
         Where its file has the new name only, its cassette moves along. A cassette that the new
-        name has already is never overwritten: the notebook gets, unsaved, what that one lacks.
+        name has already is never overwritten: the notebook gets, unsaved, what that one lacks, and
+        what nobody saved yet counts before what is in it, as it does after a pull. What a notebook
+        of the new name left in the store without a cassette gives way.
 
         Returns
         -------
@@ -677,12 +679,15 @@ class Shelf:
         with self._lock, self.store.transaction():
             saved, unsaved = self._to_save(old)
             if moves:
+                for place in [left for left in self.unsaved(new) if left in saved]:
+                    self.recordings.release(*place, new)
                 write(target, new, saved)
                 # Noticed before anything is unsaved, or it would seem to have changed below that.
                 self._sync(new)
-                given = self._give(new, unsaved)
+                self._give(new, unsaved)
+                told = ""
             else:
-                given = self._give(new, _merged(saved, unsaved), beside=self._cassette(new))
+                told = self._give_beside(new, _merged(saved, unsaved), old, unsaved)
             if gone:
                 for key, ordinal, _ in list(self.recordings.used_by(old)):
                     self.recordings.release(key, ordinal, old)
@@ -691,26 +696,42 @@ class Shelf:
                 self._synced.pop(old, None)
         if moves:
             source.unlink()
-        if not taken or not given:
-            return ""
-        return (
-            f"{target.name} was there already and keeps its answers;"
-            f" {counted(given, 'recording')} of {old} that it lacks can be saved into it"
-        )
+        return f"{target.name} was there already and keeps its answers{told}" if told else ""
 
-    def _give(
-        self, notebook: str, lines: Mapping[Place, str], *, beside: Cassette | None = None
-    ) -> int:
-        """Give a notebook lines, unsaved, that neither it nor a cassette has; returns how many."""
-        places = [
-            place
-            for place in lines
-            if (beside is None or place not in beside)
-            and _used_by(notebook, self.recordings.variants(*place)) is None
-        ]
-        for place in places:
-            self.recordings.put(*place, lines[place], notebook)
-        return len(places)
+    def _give(self, notebook: str, lines: Mapping[Place, str]) -> None:
+        """Let a notebook use these lines, unsaved."""
+        for place, line in lines.items():
+            self.recordings.put(*place, line, notebook)
+
+    def _give_beside(
+        self, notebook: str, lines: Mapping[Place, str], old: str, unsaved: Collection[Place]
+    ) -> str:
+        """Give a notebook lines, unsaved, beside a cassette that it may have already.
+
+        Returns
+        -------
+        str
+            What became of them where there is a cassette: the end of a sentence.
+        """
+        cassette = self._cassette(notebook)
+        if cassette is None:
+            self._give(notebook, lines)
+            return ""
+        lacking = {place: line for place, line in lines.items() if place not in cassette}
+        other = {
+            place: line
+            for place, line in lines.items()
+            if place in cassette and cassette.line(*place) != line
+        }
+        winning = {place: line for place, line in other.items() if place in unsaved}
+        self._give(notebook, lacking | winning)
+        became = {
+            "a save adds": len(lacking),
+            "were never saved and a save puts in the place of its own": len(winning),
+            f"differ and stay in {self.cassette_path(old).name}": len(other) - len(winning),
+        }
+        found = [f"that {what}: {number}" for what, number in became.items() if number]
+        return f"; recordings of {old} {', '.join(found)}" if found else ""
 
     def close(self) -> None:
         """Close the store."""

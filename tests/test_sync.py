@@ -18,7 +18,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from llm_magic import cli, packing
+from llm_magic import cli, history, packing
 from llm_magic.cassette import Cassette, write
 from llm_magic.client import Client
 from llm_magic.exceptions import CassetteError, ReplayMissError
@@ -434,6 +434,42 @@ def test_notebooks_of_a_folder_keep_their_own_answers(
     assert written() == {"Why?": "mine"}
 
 
+@pytest.mark.parametrize(("pulled", "replayed"), [("right", "right"), (None, None)])
+def test_what_a_notebook_shares_is_what_the_other_one_has_now(
+    desk: Desk,
+    pull: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    pulled: str | None,
+    replayed: str | None,
+) -> None:
+    desk.capture({"Why?": "wrong"})
+    desk.save()
+    pull({"Why?": pulled} if pulled else {})
+
+    monkeypatch.setenv("LLM_MAGIC_NOTEBOOK", "beside.ipynb")
+
+    assert desk.replays("Why?") == replayed
+
+
+def test_with_the_name_unknown_a_closed_stream_hides_no_whole_answer_of_another_notebook(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with desk.client.stream("Why?") as stream:
+        next(stream)
+    desk.save()
+    monkeypatch.setenv("LLM_MAGIC_NOTEBOOK", "beside.ipynb")
+    desk.capture({"Why?": "whole"})
+    desk.save("beside")
+    monkeypatch.delenv("LLM_MAGIC_NOTEBOOK")
+    desk.client.close()
+    history.close()
+    shutil.rmtree(".llm_magic")
+    desk.restart()
+
+    with pytest.warns(RuntimeWarning, match="beside is taken"):
+        assert desk.replays("Why?") == "whole"
+
+
 def test_with_the_name_unknown_every_cassette_replays_and_a_difference_is_told(
     desk: Desk, pull: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -562,12 +598,59 @@ def test_a_cassette_of_the_new_name_is_kept_and_gets_what_it_lacks(
     told = saved.client.shelf.rename(NOTE, "renamed")
 
     assert told == (
-        "renamed.cassette.jsonl was there already and keeps its answers; 2 recordings of analysis"
-        " that it lacks can be saved into it"
+        "renamed.cassette.jsonl was there already and keeps its answers; recordings of analysis"
+        " that a save adds: 2, that differ and stay in analysis.cassette.jsonl: 1"
     )
     assert target.read_bytes() == before
     assert written() == {"Why?": "saved", "When?": "old"}
     assert saved.save("renamed") == {"Why?": "theirs", "When?": "new", "Who?": "unsaved"}
+
+
+def test_an_answer_that_was_never_saved_counts_before_one_that_the_new_name_had(
+    desk: Desk, pull: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("analysis.ipynb").write_text("{}")
+    pull({"Why?": "theirs"}, Path("renamed.cassette.jsonl"))
+    desk.capture({"Why?": "mine"})
+    rename_file()
+
+    told = desk.client.shelf.rename(NOTE, "renamed")
+
+    monkeypatch.setenv("LLM_MAGIC_NOTEBOOK", "renamed.ipynb")
+    assert told.endswith(
+        "; recordings of analysis that were never saved and a save puts in the place of its own: 1"
+    )
+    assert desk.replays("Why?") == "mine"
+    assert desk.save("renamed") == {"Why?": "mine"}
+
+
+@pytest.mark.parametrize("left", ["unsaved", "saved", "saved before a pull"])
+@pytest.mark.parametrize("old", ["unsaved", "saved"])
+def test_what_a_deleted_notebook_left_in_the_store_gives_way_to_the_one_of_its_name_now(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, left: str, old: str
+) -> None:
+    monkeypatch.setenv("LLM_MAGIC_NOTEBOOK", "renamed.ipynb")
+    desk.capture({"Why?": "left"})
+    if left != "unsaved":
+        desk.save("renamed")
+    if left == "saved before a pull":
+        write(Path("renamed.cassette.jsonl"), "renamed", {})
+        assert desk.replays("Who?") is None
+    Path("renamed.cassette.jsonl").unlink(missing_ok=True)
+    monkeypatch.setenv("LLM_MAGIC_NOTEBOOK", "analysis.ipynb")
+    Path("analysis.ipynb").write_text("{}")
+    desk.capture({"Why?": "mine"})
+    if old == "saved":
+        desk.save()
+    rename_file()
+
+    desk.client.shelf.rename(NOTE, "renamed")
+
+    monkeypatch.setenv("LLM_MAGIC_NOTEBOOK", "renamed.ipynb")
+    assert desk.replays("Why?") == "mine"
+    assert desk.save("renamed") == {"Why?": "mine"}
+    desk.restart()
+    assert desk.replays("Why?") == "mine"
 
 
 def test_a_packed_notebook_takes_its_recordings_with_it(
