@@ -29,6 +29,7 @@ from llm_magic.exceptions import (
 from llm_magic.formats import count, counted, table
 from llm_magic.recordings import Recording, Variant, parse_row
 from llm_magic.secrets import redact
+from llm_magic.shelf import parse_sync
 from llm_magic.storage import connect, refuse_folder, writable
 from llm_magic.storage.database import telling
 from llm_magic.storage.preflight import OUR_ROWS, inspect
@@ -218,6 +219,8 @@ def answers(name: str, text: str) -> list[tuple[Place, Variant]]:
         For a row that is not one of ours.
     """
     kind = name.partition(":")[0].partition("/")[0]
+    if kind == "cassette":
+        parse_sync(text)
     if kind in ("cassette", "index"):
         return []
     try:

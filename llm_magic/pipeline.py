@@ -45,6 +45,7 @@ from llm_magic.exceptions import (
     ParameterWarning,
     ProviderError,
     SchemaError,
+    StoreError,
 )
 from llm_magic.failover import Attempt
 from llm_magic.history import History
@@ -322,14 +323,34 @@ class Call:
     # A replay
 
     def replayed(self) -> Completion:
-        """The completion of the recording; written to the ledger as saved, never as spent."""
+        """The completion of the recording; written to the ledger as saved, never as spent.
+
+        Raises
+        ------
+        StoreError
+            When it was not written by us: somebody else packed the folder.
+        """
         recording = self.recording
         assert recording is not None
         if recording.closed:
             self.notes.append("the stream was closed early when it was recorded; this is all of it")
+        try:
+            completion, row = self._replay_of(recording)
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            raise StoreError(
+                f"the recording {self.key[:12]}… is not one of ours; run %llm cassette repair"
+            ) from error
+        self.completion = completion
+        # Not at once: a replay costs nothing, and a full disk must not keep it from being read.
+        self.ledger.record_soon(row)
+        if self.run is not None:
+            self.run.at_end(self.ledger.flush)
+        return completion if recording.closed else self._parsed(completion)
+
+    def _replay_of(self, recording: Recording) -> tuple[Completion, dict[str, Any]]:
         usage = recording.usage
         saved, _ = pricing.charged(recording.response.get("usage"), usage, recording.prices)
-        self.completion = Completion(
+        completion = Completion(
             recording.response,
             **self._about("replay"),
             cost=Decimal(0),
@@ -340,19 +361,14 @@ class Call:
             recorded=recording.created,
             latency_ms=self._elapsed_ms(),
         )
-        # Not at once: a replay costs nothing, and a full disk must not keep it from being read.
-        self.ledger.record_soon(
-            {
-                **self._columns("replay", "closed" if recording.closed else "ok"),
-                **self._answer_columns(self.completion, recording.prices),
-                "cost": Decimal(0),
-                "saved": saved,
-                "cost_source": "replay",
-            }
-        )
-        if self.run is not None:
-            self.run.at_end(self.ledger.flush)
-        return self.completion if recording.closed else self._parsed(self.completion)
+        row = {
+            **self._columns("replay", "closed" if recording.closed else "ok"),
+            **self._answer_columns(completion, recording.prices),
+            "cost": Decimal(0),
+            "saved": saved,
+            "cost_source": "replay",
+        }
+        return completion, row
 
     # A live call
 

@@ -33,7 +33,7 @@ from llm_magic.formats import counted
 from llm_magic.recordings import Recording, Recordings, Variant, dump_line, row_name
 from llm_magic.storage import Store, prepare_working_folder, refuse_folder, writable
 
-__all__ = ["Saved", "Shelf", "Status", "Wanted"]
+__all__ = ["Saved", "Shelf", "Status", "Wanted", "parse_sync"]
 
 # Above this a save gives advice: git hosts refuse files of 100 MB, and warn from here on.
 LARGE = 50_000_000
@@ -73,7 +73,7 @@ class Status:
 
 
 @dataclass(slots=True)
-class _Sync:
+class Sync:
     """What we know of a notebook's cassette: its stamp on disk and the generation of its lines."""
 
     stamp: Stamp | None
@@ -81,6 +81,24 @@ class _Sync:
     digest: str
     path: Path | None = None
     cassette: Cassette | None = None
+
+
+def parse_sync(text: str) -> Sync:
+    """What the store remembers of a cassette.
+
+    Raises
+    ------
+    StoreError
+        For a text that is not ours.
+    """
+    try:
+        fields = json.loads(text)
+        stamp = tuple(fields["stamp"]) if fields["stamp"] else None
+        return Sync(stamp, int(fields["generation"]), str(fields["digest"]))
+    except (ValueError, TypeError, KeyError, RecursionError):
+        raise StoreError(
+            "what the store knows of a cassette is not ours; run %llm cassette repair"
+        ) from None
 
 
 class Wanted(NamedTuple):
@@ -148,7 +166,7 @@ class Shelf:
         # Where nobody said which notebook runs: the one taken for it, and what was told of it.
         self._taken_for: str | None = None
         self._told: set[tuple[str, str]] = set()
-        self._synced: dict[str, _Sync] = {}
+        self._synced: dict[str, Sync] = {}
         self._packed: dict[Path, tuple[Stamp, bool]] = {}
         self._lock = threading.RLock()
         self._full = False
@@ -284,7 +302,11 @@ class Shelf:
         variant = _used_by(notebook, variants)
         if variant is not None:
             generation = variant.users[notebook]
-            if generation is None or generation == self._sync(notebook).generation:
+            if generation is None:
+                return variant.line
+            sync = self._sync(notebook)
+            # Where the cassette was deleted nobody says that it is another by now.
+            if generation == sync.generation or sync.stamp is None:
                 return variant.line
         if not notebook:
             return None
@@ -305,7 +327,7 @@ class Shelf:
         sync = self._sync(notebook)
         for variant in variants:
             generation = variant.users.get(notebook)
-            if generation is not None and sync.stamp is not None and generation != sync.generation:
+            if generation is not None and generation != sync.generation:
                 del variant.users[notebook]
                 if not self._fixed:
                     self.recordings.release(key, ordinal, notebook)
@@ -591,7 +613,7 @@ class Shelf:
                     self._sync(notebook).cassette = None
         raise CassetteChangedError(self.cassette_path(notebook))
 
-    def _sync(self, notebook: str) -> _Sync:
+    def _sync(self, notebook: str) -> Sync:
         """What is known of the cassette; notices when the file was changed by somebody else."""
         path: Path | None = self.cassette_path(notebook)
         stamp = stamp_of(self.cassette_path(notebook))
@@ -610,7 +632,7 @@ class Shelf:
                 self._notice_change(notebook, known, stamp)
             return known
 
-    def _notice_change(self, notebook: str, sync: _Sync, stamp: Stamp | None) -> None:
+    def _notice_change(self, notebook: str, sync: Sync, stamp: Stamp | None) -> None:
         if stamp is None:
             # Deleted: what it had stays in the store, and the next save writes it again.
             sync.stamp = sync.cassette = None
@@ -619,7 +641,7 @@ class Shelf:
         with contextlib.nullcontext() if self._fixed else self.store.transaction():
             self._renew(notebook, sync, stamp)
 
-    def _renew(self, notebook: str, sync: _Sync, stamp: Stamp) -> None:
+    def _renew(self, notebook: str, sync: Sync, stamp: Stamp) -> None:
         assert sync.path is not None
         cassette = self._read_whole(sync.path, notebook)
         stored = self._recall(notebook)
@@ -641,15 +663,11 @@ class Shelf:
                 )
         self._remember(notebook, sync)
 
-    def _recall(self, notebook: str) -> _Sync:
+    def _recall(self, notebook: str) -> Sync:
         stored = self.store.get(f"cassette:{notebook}")
-        if stored is None:
-            return _Sync(stamp=None, generation=0, digest="")
-        fields = json.loads(stored)
-        stamp = tuple(fields["stamp"]) if fields["stamp"] else None
-        return _Sync(stamp, fields["generation"], fields["digest"])
+        return parse_sync(stored) if stored is not None else Sync(None, generation=0, digest="")
 
-    def _remember(self, notebook: str, sync: _Sync) -> None:
+    def _remember(self, notebook: str, sync: Sync) -> None:
         if not self._fixed:
             fields = {"stamp": sync.stamp, "generation": sync.generation, "digest": sync.digest}
             self.store.set(f"cassette:{notebook}", dump_line(fields))

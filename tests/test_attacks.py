@@ -24,6 +24,7 @@ from typing import Any
 import pytest
 
 from llm_magic import care, rescue
+from llm_magic.client import Client
 from llm_magic.config import Workspace
 from llm_magic.exceptions import CassetteError, StoreError, UnsafeStoreError
 from llm_magic.history import History
@@ -337,6 +338,87 @@ def test_what_is_no_store_is_set_aside(
     (aside,) = there.working.glob("recordings.damaged-*")
     assert (aside / "cache.db").stat().st_size == size
     there.assert_harmless()
+
+
+def changed(**fields: Any) -> Attack:
+    """Every answer in the store says something else; only who knows its words sees that."""
+
+    def plant(working: Path, outside: Path) -> None:
+        users = '[["analysis",null]]'
+        line = json.dumps(json.loads(recording().to_line()) | fields)
+        sql(
+            working / "recordings/cache.db",
+            f"UPDATE Cache SET value = ? {ANSWER}",
+            values=(f"{users}\n{line}",),
+        )
+
+    return plant
+
+
+def answering(*, prices: Any = None, **fields: Any) -> Attack:
+    response = {"choices": [{"message": {"content": "Because."}}], **fields}
+    return changed(response=response, prices=prices or {})
+
+
+STRANGE: dict[str, Attack] = {
+    "row that is no row": planted(f"UPDATE Cache SET value = 'garbage' {ANSWER}"),
+    "row of another kind": planted(f"UPDATE Cache SET value = '5' || char(10) || '5' {ANSWER}"),
+    "line that is no recording": planted(
+        f"UPDATE Cache SET value = '[[\"analysis\",null]]' || char(10) || '5' {ANSWER}"
+    ),
+    "answer to another request": changed(key="0" * 64),
+    "answer of another number": changed(ordinal=1),
+    "choice that is none": answering(choices=[5]),
+    "message that is none": answering(choices=[{"message": 5}]),
+    "prices that are none": changed(prices=5),
+    "price that is none": answering(
+        prices={"input_mtok": "much"}, usage={"prompt_tokens": 1, "completion_tokens": 1}
+    ),
+    "date that is none": changed(created="yesterday"),
+    "what is known of a cassette": planted(
+        "UPDATE Cache SET value = 'garbage' WHERE key LIKE 'cassette:%'"
+    ),
+    "stamp that is none": planted(
+        """UPDATE Cache SET value = '{"stamp": 5}' WHERE key LIKE 'cassette:%'"""
+    ),
+}
+
+
+@pytest.mark.parametrize("attack", STRANGE.values(), ids=STRANGE)
+def test_a_text_that_we_never_wrote_is_a_typed_error_and_is_mended(
+    project: Callable[[Attack], Project], monkeypatch: pytest.MonkeyPatch, attack: Attack
+) -> None:
+    there = project(attack)
+    monkeypatch.setenv("LLM_MAGIC_NOTEBOOK", str(there.folder / "analysis.ipynb"))
+
+    with closing(Client(there.folder, mode="REPLAY")) as client, pytest.raises(StoreError):
+        client.complete("Why?", model="echo/echo")
+
+    rescue.repair(there.workspace)
+    with closing(Client(there.folder, mode="REPLAY")) as client:
+        assert client.complete("Why?", model="echo/echo").text == "Because."
+    there.assert_harmless()
+
+
+# What a server may send is replayed as it was sent, however odd.
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"usage": "much"},
+        {"usage": {"prompt_tokens": "many"}},
+        {"model": 5},
+        {"choices": [{"message": {"content": "Because.", "tool_calls": 5}}]},
+        {"choices": [{"message": {"content": "Because."}, "finish_reason": 5}]},
+    ],
+)
+def test_an_odd_answer_replays_as_it_came(
+    project: Callable[[Attack], Project], fields: dict[str, Any]
+) -> None:
+    there = project(answering(**fields))
+
+    with closing(Client(there.folder, mode="REPLAY")) as client:
+        assert client.complete("Why?", model="echo/echo").text == "Because."
+        assert client.history.totals().replayed == 1
 
 
 OPEN = """

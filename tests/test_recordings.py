@@ -438,8 +438,9 @@ def test_a_row_comes_back_as_it_was(variants: list[Variant]) -> None:
 
     text = format_row(variants)
 
-    assert [v.users for v in parse_row(text or "")] == expected
-    assert [v.line for v in parse_row(text or "")] == [v.line for v in variants]
+    rows = parse_row(text) if text is not None else []
+    assert [v.users for v in rows] == expected
+    assert [v.line for v in rows] == [v.line for v in variants]
 
 
 @pytest.mark.parametrize("text", ["nonsense\nnonsense", "5\nline", '["a"]\nline', "[[1,2,3]]\nl"])

@@ -121,7 +121,6 @@ def test_in_replay_the_first_answer_stands_in_too(client: Client, server: FakeSe
     assert ask(client, 3, mode="REPLAY") == ["You said: Why?"] * 3
 
 
-@pytest.mark.parametrize("mode", ["FALLBACK", "CAPTURE"])
 def named(name: str, monkeypatch: pytest.MonkeyPatch) -> Client:
     """A client in the kernel of a notebook."""
     monkeypatch.setenv("LLM_MAGIC_NOTEBOOK", f"{name}.ipynb")
@@ -158,6 +157,7 @@ def test_a_notebook_shares_all_answers_of_another_one_in_their_order(
         assert ask(mine, 6, mode="REPLAY") == [*FIVE, "one"]
 
 
+@pytest.mark.parametrize("mode", ["FALLBACK", "CAPTURE"])
 def test_a_sample_is_the_answer_that_is_asked_for(
     mode: str, client: Client, server: FakeServer
 ) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from llm_magic.history.filters import stored_moment
 from llm_magic.recordings import decimal_text
 from llm_magic.secrets import redact
-from llm_magic.types import AttrDict, Completion
+from llm_magic.types import AttrDict, Completion, as_mapping
 
 __all__ = [
     "COLUMNS",
@@ -107,7 +107,7 @@ def column(name: str) -> str:
 
 def usage_columns(completion: Completion) -> dict[str, Any]:
     """What the ledger keeps of an answer's tokens, who counted them, and how it was served."""
-    usage, told = completion.tokens, completion.get("usage") or {}
+    usage, told = completion.tokens, as_mapping(completion.get("usage"))
     tier = told.get("service_tier")
     return {
         **dict(zip(TOKENS, _counts(usage) if usage is not None else _NOBODY_TOLD, strict=True)),
@@ -124,7 +124,8 @@ _NOBODY_TOLD = (None,) * len(TOKENS)
 
 
 def _tool_calls(choice: Mapping[str, Any]) -> int:
-    return len((choice.get("message") or {}).get("tool_calls") or ())
+    calls = as_mapping(choice.get("message")).get("tool_calls")
+    return len(calls) if isinstance(calls, list) else 0
 
 
 def stored(fields: Mapping[str, Any]) -> dict[str, Any]:
