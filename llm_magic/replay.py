@@ -214,9 +214,11 @@ def end_run(run: Run, *, ok: bool) -> None:
         _runs.remove(run)
     if run.inner:
         return
-    run.ended()
-    if ok:
-        run.finish()
+    try:
+        run.ended()
+    finally:
+        if ok:
+            run.finish()
 
 
 # The run of what a thread or task asks apart from the cell that is running.
