@@ -11,7 +11,7 @@ can be swapped by other libraries, so we hold our own.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -62,15 +62,21 @@ _CONTEXT = ("service_tier", "speed", "inference_geo", "processing")
 
 # What a provider counts beside our buckets, and the name of its price. Where the list has that
 # price, or none can be (no name), the tokens alone do not say what the call cost.
-_UNCOUNTED = (
-    ("prompt_tokens_details", "image_tokens", "input_image_mtok"),
-    ("prompt_tokens_details", "video_tokens", "input_video_mtok"),
-    ("completion_tokens_details", "image_tokens", "output_image_mtok"),
-    ("completion_tokens_details", "video_tokens", "output_video_mtok"),
-    (None, "citation_tokens", "output_citation_mtok"),
-    (None, "prompt_audio_seconds", "input_audio_hours"),
-    (None, "num_sources_used", None),
-)
+_UNCOUNTED: Mapping[str | None, Mapping[str, str | None]] = {
+    "prompt_tokens_details": {
+        "image_tokens": "input_image_mtok",
+        "video_tokens": "input_video_mtok",
+    },
+    "completion_tokens_details": {
+        "image_tokens": "output_image_mtok",
+        "video_tokens": "output_video_mtok",
+    },
+    None: {
+        "citation_tokens": "output_citation_mtok",
+        "prompt_audio_seconds": "input_audio_hours",
+        "num_sources_used": None,
+    },
+}
 
 _MILLION = Decimal(1_000_000)
 _lock = threading.Lock()
@@ -266,29 +272,39 @@ def cost(usage: Usage | None, prices: UnitPrices | None, *, requests: int = 1) -
         return None
     if prices == FREE:
         return Decimal(0)
-    total, size = Decimal(0), usage.input_tokens // requests
+    millionths, size = Decimal(0), usage.input_tokens // requests
     for _, count, names in _parts(usage, prices):
-        if not count:
-            continue
-        price = next((prices[name] for name in names if name in prices), None)
+        price = _first(prices, names)
         if price is None:
             return None
-        total += tier_price(price, size) * count / _MILLION
+        millionths += tier_price(price, size) * count
+    total = millionths / _MILLION
     if "requests_kcount" in prices:
         total += Decimal(prices["requests_kcount"]) * requests / 1000
     return total.normalize() if total else Decimal(0)
 
 
-def _parts(usage: Usage, prices: UnitPrices) -> list[tuple[str, int, tuple[str, ...]]]:
-    """Tokens that have one price each: bucket, count, and where the price stands."""
+def _parts(usage: Usage, prices: UnitPrices) -> Iterator[tuple[str, int, tuple[str, ...]]]:
+    """Tokens that have one price each: bucket, count (not 0), and where the price stands."""
+    for bucket, names in _BUCKETS.items():
+        if count := getattr(usage, bucket):
+            yield bucket, count, names
     reasoning = usage.reasoning_tokens if "output_reasoning_mtok" in prices else 0
     audio = usage.output_audio_tokens
-    return [
-        *((bucket, getattr(usage, bucket), names) for bucket, names in _BUCKETS.items()),
-        ("output_tokens", usage.output_tokens - reasoning - audio, ("output_mtok",)),
-        ("reasoning_tokens", reasoning, ("output_reasoning_mtok",)),
-        ("output_audio_tokens", audio, ("output_audio_mtok",)),
-    ]
+    if text := usage.output_tokens - reasoning - audio:
+        yield "output_tokens", text, ("output_mtok",)
+    if reasoning:
+        yield "reasoning_tokens", reasoning, ("output_reasoning_mtok",)
+    if audio:
+        yield "output_audio_tokens", audio, ("output_audio_mtok",)
+
+
+def _first(prices: UnitPrices, names: Iterable[str]) -> Any:
+    """The price under the first of these names that has one; None where none has."""
+    for name in names:
+        if name in prices:
+            return prices[name]
+    return None
 
 
 def per_token(
@@ -317,9 +333,9 @@ def per_token(
     counts = usage.to_dict()
     found: dict[str, Decimal] = {} if prices != FREE else dict.fromkeys(counts, Decimal(0))
     size = usage.input_tokens // (token_count(as_mapping(told).get("requests")) or 1)
-    for bucket, count, names in _parts(usage, prices):
-        price = next((prices[name] for name in names if name in prices), None)
-        if count and price is not None:
+    for bucket, _, names in _parts(usage, prices):
+        price = _first(prices, names)
+        if price is not None:
             on_top_of = found.get("output_tokens", 0) if bucket in _OF_OUTPUT else 0
             found[bucket] = tier_price(price, size) / _MILLION - on_top_of
     total = sum((found.get(bucket, 0) * count for bucket, count in counts.items()), Decimal(0))
@@ -355,9 +371,12 @@ def reported(usage: Mapping[str, Any] | None) -> Decimal | None:
     """
     told = as_mapping(usage)
     cost = told.get("cost")
-    amount = _amount(cost.get("total_cost") if isinstance(cost, Mapping) else cost)
+    if isinstance(cost, Mapping):
+        cost = cost.get("total_cost")
+    amount = None if cost is None else _amount(cost)
     if amount is None:
-        ticks = _amount(told.get("cost_in_usd_ticks"), most=_MILLION * _TICKS)
+        said = told.get("cost_in_usd_ticks")
+        ticks = None if said is None else _amount(said, most=_MILLION * _TICKS)
         return None if ticks is None else ticks / _TICKS
     if not told.get("is_byok"):
         return amount
@@ -414,11 +433,12 @@ def _priced(
 
 
 def _has_uncounted(told: Mapping[str, Any], prices: UnitPrices) -> bool:
-    return any(
-        (told if place is None else as_mapping(told.get(place))).get(name)
-        for place, name, price in _UNCOUNTED
-        if price is None or price in prices
-    )
+    for place, items in _UNCOUNTED.items():
+        inside = told if place is None else as_mapping(told.get(place))
+        for name, price in items.items() if inside else ():
+            if inside.get(name) and (price is None or price in prices):
+                return True
+    return False
 
 
 def _amount(value: Any, most: Decimal = _MILLION) -> Decimal | None:
