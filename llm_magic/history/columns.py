@@ -13,7 +13,7 @@ from typing import Any
 from llm_magic.history.filters import stored_moment
 from llm_magic.recordings import decimal_text
 from llm_magic.secrets import redact
-from llm_magic.types import AttrDict, Completion
+from llm_magic.types import AttrDict, Completion, as_mapping
 
 __all__ = [
     "COLUMNS",
@@ -107,7 +107,7 @@ def column(name: str) -> str:
 
 def usage_columns(completion: Completion) -> dict[str, Any]:
     """What the ledger keeps of an answer's tokens, who counted them, and how it was served."""
-    usage, told = completion.tokens, completion.get("usage") or {}
+    usage, told = completion.tokens, as_mapping(completion.get("usage"))
     tier = told.get("service_tier")
     return {
         **dict(zip(TOKENS, _counts(usage) if usage is not None else _NOBODY_TOLD, strict=True)),
@@ -124,7 +124,8 @@ _NOBODY_TOLD = (None,) * len(TOKENS)
 
 
 def _tool_calls(choice: Mapping[str, Any]) -> int:
-    return len((choice.get("message") or {}).get("tool_calls") or ())
+    calls = (choice.get("message") or {}).get("tool_calls")
+    return len(calls) if isinstance(calls, list) else 0
 
 
 def stored(fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -188,6 +189,10 @@ def _text(value: str) -> str:
     return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
+def _as_text(value: Any) -> str:
+    return _text(str(value))
+
+
 def _json(value: dict[str, Any] | list[Any]) -> str | None:
     return redact(json.dumps(value)) if value else None
 
@@ -201,10 +206,13 @@ _KEEPERS: Mapping[type, Callable[[Any], Any]] = {
     dict: _json,
     list: _json,
     bool: int,
+    # Where a text belongs: an answer may have a number there, of more digits than SQLite takes.
+    int: str,
+    float: float,
 }
 
 
 def _other(value: Any) -> Any:
-    """What is of a subclass of those kinds, or kept as it is."""
+    """What is of a subclass of those kinds, or is kept as text."""
     keepers = (keep for kind, keep in _KEEPERS.items() if isinstance(value, kind))
-    return next(keepers, lambda value: value)(value)
+    return next(keepers, _as_text)(value)
