@@ -24,7 +24,6 @@ from __future__ import annotations
 
 import atexit
 import hashlib
-import os
 import re
 import sys
 import threading

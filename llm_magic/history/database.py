@@ -218,7 +218,9 @@ class LedgerFile:
             self._connection.close()
 
 
-def _write(database: sqlite3.Connection, rows: Iterable[tuple[str, Sequence[Any]]]) -> list[Exception]:
+def _write(
+    database: sqlite3.Connection, rows: Iterable[tuple[str, Sequence[Any]]]
+) -> list[Exception]:
     """Write rows; returns what was wrong with each that the others were written without."""
     refused: list[Exception] = []
     for statement, same in itertools.groupby(rows, itemgetter(0)):

@@ -330,9 +330,7 @@ def plan(
     )
 
 
-def _settings(
-    path: Path, like: Settings | None, environment: Mapping[str, str] | None
-) -> Settings:
+def _settings(path: Path, like: Settings | None, environment: Mapping[str, str] | None) -> Settings:
     """Settings of our own, which lines of the notebook may change."""
     ours = {"LLM_MAGIC_NOTEBOOK": str(path.resolve())}
     if like is not None and like.imposed:
