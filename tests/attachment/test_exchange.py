@@ -495,6 +495,9 @@ def test_a_key_that_an_error_quotes_does_not_reach_the_ledger(attached, headers)
         {"tools": [{"type": "mcp", "authorization": "{}"}]},
         {"tools": [{"type": "mcp", "headers": {"Authorization": "Bearer {}"}}]},
         {"mcp_servers": [{"authorization_token": "{}"}]},
+        {"tools": [{"type": "mcp", "token": "{}"}]},
+        {"api_keys": ["{}"]},
+        {"metadata": {"user": "a"}, "fallbacks": [{"model": "a", "api_key": "{}"}]},
     ],
 )
 def test_keys_in_a_body_are_neither_stored_nor_part_of_the_key(attached, carried):
@@ -516,6 +519,13 @@ def test_words_that_are_for_the_model_are_no_keys(attached):
     ask([call])
 
     assert "battery staple" in str(recordings())
+
+
+def test_bodies_that_differ_in_a_word_named_as_a_key_share_no_answer(attached):
+    for word in ("swordfish", "hunter2"):
+        ask("a", prompt_variables={"password": word})
+
+    assert attached.count == 2
 
 
 def test_a_request_that_has_no_key_is_sent_and_told_of(attached):
