@@ -218,7 +218,9 @@ class Settings:
         laid_over: Mapping[str, str] | None = None,
     ) -> None:
         environment: Any = os.environ if environ is None else environ
-        self._environ = ChainMap(dict(laid_over), environment) if laid_over else environment
+        self._environ: Mapping[str, str] = environment
+        if laid_over:
+            self._environ = ChainMap(dict(laid_over), environment)
         self._of_this_process = environ is None
         # The folder the kernel started in: a later os.chdir() must not move the recordings.
         self._start = Path.cwd()

@@ -177,7 +177,8 @@ class _Exchange:
         keys.register(endpoint.row, request.headers, query)
         try:
             if body is None:
-                raise ParameterError("its body is no JSON object that is there before it is sent")
+                no_object = "its body is no JSON object that is there before it is sent"
+                raise ParameterError(endpoint.unread or no_object)
             return cls(library, endpoint, request, body)
         except (ParameterError, RecursionError) as error:
             why = str(error)

@@ -562,6 +562,39 @@ def test_a_request_that_has_no_key_gets_past_no_budget(attached, content):
     assert attached.count == 0
 
 
+def ask_gemini(raw_server):
+    """A stream that is no stream of events."""
+    question = {"contents": [{"role": "user", "parts": [{"text": "Say hello."}]}]}
+    models = f"{raw_server.url}/v1beta/models/gemini-2.5-flash"
+    return httpx2.post(f"{models}:streamGenerateContent?key=secret", json=question)
+
+
+def test_a_list_in_pieces_is_sent_and_told_of(raw_server):
+    raw_server.answer(b"[]")
+
+    with attach(hosts=[raw_server.url]), pytest.warns(RuntimeWarning, match="ask with .alt=sse"):
+        answer = ask_gemini(raw_server)
+
+    assert (answer.content, rows()) == (b"[]", [])
+
+
+@pytest.mark.parametrize(
+    ("mode", "limit", "error"),
+    [("REPLAY", 1, ParameterError), ("CAPTURE", "0.0001", UnboundedCostError)],
+)
+def test_a_list_in_pieces_gets_past_no_replay_and_no_budget(raw_server, mode, limit, error):
+    set_mode(mode)
+
+    with (
+        attach(hosts=[raw_server.url]),
+        llm_magic.budget(limit),
+        pytest.raises(error, match=r"not sent.*ask with .alt=sse"),
+    ):
+        ask_gemini(raw_server)
+
+    assert raw_server.seen == []
+
+
 def test_a_client_of_replay_sends_nothing_later(server, monkeypatch):
     monkeypatch.delenv("OPENAI_API_KEY")
     set_mode("REPLAY")
