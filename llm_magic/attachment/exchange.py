@@ -172,7 +172,7 @@ class _Exchange:
         UnboundedCostError
             For such a request where there is a budget.
         """
-        secrets.refresh_if_grown()
+        secrets.refresh_if_changed()
         query = dict(parse_qsl(urlsplit(str(request.url)).query))
         keys.register(endpoint.row, request.headers, query)
         try:
