@@ -21,7 +21,7 @@ from llm_magic.exceptions import LLMMagicError, ModelNameError, ParameterError
 from llm_magic.history import History
 from llm_magic.pipeline import Call, Candidate
 from llm_magic.providers import catalog
-from llm_magic.providers.base import Unreachable
+from llm_magic.providers.base import Provider, Unreachable
 from llm_magic.replay import Run
 from llm_magic.rounds import Rounds
 from llm_magic.shelf import Shelf
@@ -333,7 +333,7 @@ class Client:
     def _call(
         self, messages: list[dict[str, Any]], arguments: Arguments, *, stream: bool = False
     ) -> Call:
-        secrets.refresh_if_grown()
+        secrets.refresh_if_changed()
         settings = self.settings
         workspace = settings.workspace
         mode = settings.get("mode", arguments.mode)
@@ -362,31 +362,42 @@ class Client:
             (one["model"], Transport(one["api_key"], one["api_base"], timeout))
             for one in arguments.fallbacks
         ]
+        # All of them before the first request is made, and hashed: what is asked may quote the key
+        # of a fallback.
+        who = [self._who(reference, transport, arguments) for reference, transport in asked]
         return [
-            self._candidate(reference, transport, messages, arguments)
-            for reference, transport in asked
+            self._candidate(*one, transport, messages, arguments)
+            for one, (_, transport) in zip(who, asked, strict=True)
         ]
 
-    def _candidate(
-        self,
-        reference: str | None,
-        transport: Transport,
-        messages: list[dict[str, Any]],
-        arguments: Arguments,
-    ) -> Candidate:
+    def _who(
+        self, reference: str | None, transport: Transport, arguments: Arguments
+    ) -> tuple[str, str, Provider]:
+        """Provider, model and what asks it; their keys are known from here on."""
         try:
             provider, model = routing.resolve(reference, self.settings)
             adapter = catalog.provider(provider)
         except ModelNameError as error:
+            secrets.register("api_key", transport.api_key)
             if not arguments.fallbacks:
                 raise
             # One unknown name must not end the call: it fails when its turn comes.
-            provider, model, adapter = "unknown", str(reference), Unreachable(error)
-        else:
-            # A key that was set since the start must not reach the key or the ledger either.
-            secrets.register(f"{provider.upper()}_API_KEY", transport.api_key)
-            for variable in catalog.entry(provider).key_variables:
-                secrets.register(variable, os.environ.get(variable))
+            return "unknown", str(reference), Unreachable(error)
+        # A key that was set since the start must not reach the key or the ledger either.
+        secrets.register(f"{provider.upper()}_API_KEY", transport.api_key)
+        for variable in catalog.entry(provider).key_variables:
+            secrets.register(variable, os.environ.get(variable))
+        return provider, model, adapter
+
+    def _candidate(
+        self,
+        provider: str,
+        model: str,
+        adapter: Provider,
+        transport: Transport,
+        messages: list[dict[str, Any]],
+        arguments: Arguments,
+    ) -> Candidate:
         request = Request(
             provider=provider,
             model=model,

@@ -15,6 +15,7 @@ import functools
 import hashlib
 import os
 import re
+from collections import ChainMap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -194,7 +195,10 @@ class Settings:
     folder : path, optional
         Folder to work in; by default that of ``LLM_MAGIC_NOTEBOOK``, else the current one.
     environ : mapping, optional
-        Stands in for ``os.environ``.
+        Stands in for ``os.environ``, of another process or of none: what this one was started with
+        does not count then.
+    laid_over : mapping, optional
+        Variables that count before those of the environment, which stays what it is.
 
     Examples
     --------
@@ -207,9 +211,17 @@ class Settings:
     """
 
     def __init__(
-        self, folder: str | Path | None = None, *, environ: Mapping[str, str] | None = None
+        self,
+        folder: str | Path | None = None,
+        *,
+        environ: Mapping[str, str] | None = None,
+        laid_over: Mapping[str, str] | None = None,
     ) -> None:
-        self._environ = os.environ if environ is None else environ
+        environment: Any = os.environ if environ is None else environ
+        self._environ: Mapping[str, str] = environment
+        if laid_over:
+            self._environ = ChainMap(dict(laid_over), environment)
+        self._of_this_process = environ is None
         # The folder the kernel started in: a later os.chdir() must not move the recordings.
         self._start = Path.cwd()
         self._folder = Path(folder).resolve() if folder is not None else None
@@ -220,7 +232,7 @@ class Settings:
         self.notebook_hint: str | None = None
         self._workspace: tuple[Any, Workspace] | None = None
         told = [self._environ.get("LLM_MAGIC_MODE", "")]
-        if environ is None:
+        if self._of_this_process:
             told += _at_start("LLM_MAGIC_MODE")
         self._imposed = any(word.strip() and Mode.parse(word) is Mode.REPLAY for word in told)
 
@@ -265,7 +277,7 @@ class Settings:
         """
         variable = _VARIABLES[name]
         ceilings = {self._environ.get(variable, "").strip()}
-        if self._environ is os.environ:
+        if self._of_this_process:
             ceilings.update(text.strip() for text in _at_start(variable))
         found = [(self._read(name, text, variable), variable) for text in ceilings if text]
         value, origin = self._find(name)

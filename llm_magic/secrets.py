@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import threading
+from typing import Any
 
 __all__ = [
     "PLACEHOLDER",
@@ -17,7 +18,7 @@ __all__ = [
     "known",
     "redact",
     "refresh",
-    "refresh_if_grown",
+    "refresh_if_changed",
     "register",
 ]
 
@@ -30,7 +31,7 @@ _ENDINGS = ("_KEY", "_TOKEN", "_SECRET", "_PASSWORD")
 
 _lock = threading.Lock()
 _known: dict[str, str] = {}
-_variables = 0
+_seen: object = None
 
 
 def register(name: str, value: str | None) -> None:
@@ -48,8 +49,8 @@ def register(name: str, value: str | None) -> None:
 
 def refresh() -> None:
     """Look again at the environment: a cell may have set a key since."""
-    global _variables
-    _variables = len(os.environ)
+    global _seen
+    _seen = _environment().copy()
     for name in os.environ:
         if name.upper().endswith(_ENDINGS):
             value = os.environ.get(name, "")
@@ -58,10 +59,17 @@ def refresh() -> None:
                 register(name, value)
 
 
-def refresh_if_grown() -> None:
-    """Look again when there are more or fewer variables than before; costs next to nothing."""
-    if len(os.environ) != _variables:
+def refresh_if_changed() -> None:
+    """Look again when a variable was set, changed or taken away; costs about a microsecond."""
+    if _environment() != _seen:
         refresh()
+
+
+def _environment() -> dict[Any, Any]:
+    # Every call passes here. What is below os.environ is a dict whose values stay the very same
+    # objects until they are set again; os.environ itself decodes each of them at every look.
+    found: dict[Any, Any] | None = getattr(os.environ, "_data", None)
+    return dict(os.environ) if found is None else found
 
 
 class Hidden(str):

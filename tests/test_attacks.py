@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from watching import opened_in, unwatched
 
 from llm_magic import care, rescue
 from llm_magic.client import Client
@@ -32,6 +33,7 @@ from llm_magic.recordings import Recording
 from llm_magic.shelf import Shelf
 from llm_magic.storage.preflight import LARGEST_VALUE
 
+HERE = Path(__file__).parent
 Attack = Callable[[Path, Path], object]
 
 # Columns of the real table, for views and tables that pretend to be it.
@@ -286,9 +288,12 @@ class Project:
         attack(self.working, self.outside)
         self.workspace = Workspace(self.folder)
         self.before = snapshot(self.outside)
+        self.opened = opened_in(self.outside)
 
     def assert_harmless(self) -> None:
-        assert snapshot(self.outside) == self.before
+        assert self.opened == []
+        with unwatched():
+            assert snapshot(self.outside) == self.before
         assert not (self.outside / "code-has-run").exists()
 
 
@@ -303,6 +308,36 @@ def snapshot(folder: Path) -> dict[str, Any]:
     return found
 
 
+def test_what_is_opened_outside_is_seen(tmp_path: Path) -> None:
+    for name in ("note", "database", "database-wal", "folder"):
+        place = tmp_path / "outside" / name
+        place.parent.mkdir(exist_ok=True)
+        place.mkdir() if name == "folder" else place.write_bytes(b"")
+    (tmp_path / "link").symlink_to(tmp_path / "outside/note")
+    (tmp_path / "second name").hardlink_to(tmp_path / "outside/note")
+    (tmp_path / "ours-wal").symlink_to(tmp_path / "outside/database-wal")
+    (tmp_path / "ours").touch()
+    opened = opened_in(tmp_path / "outside")
+
+    (tmp_path / "ours").read_bytes()
+    assert opened == []
+    with unwatched():
+        (tmp_path / "outside/note").read_bytes()
+    assert opened == []
+    doors: list[Callable[[], object]] = [
+        (tmp_path / "outside/note").read_bytes,
+        (tmp_path / "link").read_bytes,
+        (tmp_path / "second name").read_bytes,
+        lambda: os.listdir(tmp_path / "outside/folder"),
+        lambda: sqlite3.connect(tmp_path / "outside/database").close(),
+        lambda: sqlite3.connect(f"file:{tmp_path}/ours?mode=ro", uri=True).close(),
+    ]
+    for number, door in enumerate(doors):
+        opened.clear()
+        door()
+        assert opened, number
+
+
 @pytest.fixture
 def project(clean: Path, tmp_path: Path) -> Callable[[Attack], Project]:
     return lambda attack: Project(clean, tmp_path, attack)
@@ -313,14 +348,16 @@ def test_what_we_never_write_is_refused_and_left_alone(
     project: Callable[[Attack], Project], attack: Attack
 ) -> None:
     there = project(attack)
-    before = snapshot(there.folder)
+    with unwatched():
+        before = snapshot(there.folder)
 
     with pytest.raises(UnsafeStoreError) as refusal:
         Shelf(there.workspace)
 
     assert "precious" not in str(refusal.value)
     # Reading may leave SQLite's empty log beside the database.
-    assert snapshot(there.folder).items() >= before.items()
+    with unwatched():
+        assert snapshot(there.folder).items() >= before.items()
     there.assert_harmless()
 
 
@@ -428,11 +465,13 @@ from llm_magic import care
 from llm_magic.config import Workspace
 from llm_magic.exceptions import StoreError
 from llm_magic.shelf import Shelf
+from watching import opened_in
 
 warnings.simplefilter("ignore")
 told = {}
 for folder in json.loads(sys.stdin.read()):
     workspace = Workspace(Path(folder))
+    outside = opened_in(workspace.folder.parent / "outside")
     try:
         shelf = Shelf(workspace)
         assert shelf.store.read_only
@@ -440,7 +479,7 @@ for folder in json.loads(sys.stdin.read()):
         shelf.close()
     except StoreError as error:
         opened = type(error).__name__
-    told[folder] = [opened, len(care.check(workspace).problems)]
+    told[folder] = [opened, len(care.check(workspace).problems), outside]
 print(json.dumps(told))
 """
 
@@ -464,6 +503,7 @@ def read_only(clean: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         text=True,
         timeout=120,
         check=False,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE), *sys.path])},
     )
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)
@@ -485,8 +525,9 @@ def without_rights() -> list[str]:
 
 @pytest.mark.parametrize("name", [*REFUSED, *SET_ASIDE])
 def test_in_a_read_only_folder_it_is_not_read_either(read_only: dict[str, Any], name: str) -> None:
-    there, opened, problems = read_only[name]
+    there, opened, problems, outside = read_only[name]
 
+    assert outside == []
     assert opened == ("UnsafeStoreError" if name in REFUSED else "opened, 0 rows")
     assert problems == 1
     there.assert_harmless()
@@ -705,6 +746,8 @@ def test_a_planted_cassette_is_a_clear_error(
     assert "precious" not in str(refusal.value)
     (problem,) = care.check(there.workspace).problems
     assert problem.file == "analysis.cassette.jsonl"
+    # A cassette may be a link to where its user keeps it; nothing of another file is told.
+    there.opened.clear()
     there.assert_harmless()
 
 

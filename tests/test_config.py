@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+import llm_magic
 from llm_magic import config
 from llm_magic.client import Client
 from llm_magic.config import OPTIONS, Settings
@@ -151,6 +152,21 @@ def test_a_client_of_its_own_is_under_the_ceiling_too(monkeypatch: pytest.Monkey
     client = Client(".", mode="CAPTURE")
 
     assert client.settings.get("mode", "FALLBACK") is Mode.REPLAY
+
+
+def test_what_is_laid_over_the_environment_leaves_its_ceilings(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    started = {"LLM_MAGIC_MODE": "REPLAY", "LLM_MAGIC_BUDGET_PER_CALL": "0.5"}
+    monkeypatch.setattr(llm_magic, "ENVIRONMENT_AT_IMPORT", started)
+    monkeypatch.setenv("LLM_MAGIC_MODE", "CAPTURE")
+    monkeypatch.setenv("LLM_MAGIC_BUDGET_PER_CALL", "100")
+
+    settings = Settings(laid_over={"LLM_MAGIC_NOTEBOOK": "analysis.ipynb"})
+
+    assert settings.workspace.notebook == "analysis"
+    assert settings.get("mode") is Mode.REPLAY
+    assert [limit for limit, _ in settings.caps("budget_per_call")] == [Decimal("0.5"), 100]
 
 
 @pytest.mark.parametrize("mode", ["FALLBACK", "CAPTURE", "DISABLED"])

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import json
+import operator
 import os
+import shutil
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
@@ -17,6 +21,7 @@ from llm_magic.client import Client
 from llm_magic.config import Workspace
 from llm_magic.exceptions import DiskFullError
 from llm_magic.history import History, database, later
+from llm_magic.history.ledger import _insertion
 from llm_magic.recordings import now
 from llm_magic.replay import begin_run, end_run, run
 from llm_magic.testing import FakeServer
@@ -284,6 +289,71 @@ def test_where_warnings_are_errors_it_is_told_and_not_raised(
     assert "llm-magic: the ledger lacks 1 replay" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("nobody_comes")
+def test_a_row_that_nobody_can_store_does_not_take_the_others_with_it(ledger: History) -> None:
+    for ordinal in (1, 10**30, 3):
+        ledger.record_soon({**REPLAY, "ordinal": ordinal})
+
+    with pytest.warns(RuntimeWarning, match="the ledger lacks 1 replay: Python int too large"):
+        rows = ledger.rows()
+
+    assert [row["ordinal"] for row in rows] == [1, 3]
+
+
+@pytest.mark.usefixtures("nobody_comes")
+def test_an_error_of_any_kind_is_told_once_and_blocks_nothing(
+    ledger: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @contextmanager
+    def broken(connection: sqlite3.Connection) -> Iterator[None]:
+        raise RuntimeError("nobody thought of this")
+        yield
+
+    ledger.record_soon(REPLAY)
+    with monkeypatch.context() as patch:
+        patch.setattr(database, "_committed", broken)
+        with pytest.warns(RuntimeWarning, match="lacks 1 replay: nobody thought of this"):
+            ledger.flush()
+
+    assert ledger.totals().replayed == 0
+
+
+@pytest.mark.parametrize(
+    ("path", "planted"),
+    [
+        (("model",), 10**30),
+        (("choices", 0, "finish_reason"), 10**30),
+        (("choices", 0, "finish_reason"), [0.5]),
+        (("choices", 0, "message", "tool_calls"), 5),
+        (("usage",), "none"),
+    ],
+)
+def test_a_planted_recording_keeps_no_live_call_from_its_row(
+    server: FakeServer, monkeypatch: pytest.MonkeyPatch, path: tuple[Any, ...], planted: Any
+) -> None:
+    monkeypatch.setenv("LLM_MAGIC_NOTEBOOK", "planted.ipynb")
+    client = Client(".", model="openai/gpt-4o-mini")
+    client.complete("Why?")
+    client.shelf.save("planted")
+    client.close()
+    cassette = Path("planted.cassette.jsonl")
+    header, line = cassette.read_text().splitlines()
+    recording = json.loads(line)
+    place = functools.reduce(operator.getitem, path[:-1], recording["response"])
+    place[path[-1]] = planted
+    cassette.write_text(f"{header}\n{json.dumps(recording)}\n")
+    shutil.rmtree(".llm_magic/recordings")
+
+    live = client.stream("Why not?")
+    next(iter(live))
+    replayed = client.complete("Why?")
+    list(live)
+
+    assert (replayed.source, live.completion.source) == ("replay", "live")
+    assert [row["source"] for row in client.history.rows()] == ["live", "live", "replay"]
+    client.close()
+
+
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.usefixtures("nobody_comes")
 def test_an_interrupt_while_rows_are_written_loses_and_doubles_none(
@@ -307,6 +377,54 @@ def test_an_interrupt_while_rows_are_written_loses_and_doubles_none(
             ledger.flush()
 
     assert [row["model"] for row in ledger.rows()] == ["1", "2"]
+
+
+@pytest.mark.parametrize("step", ["asking", "starting", "waking"])
+def test_a_row_whose_writer_was_interrupted_is_written_with_the_next_one(
+    ledger: History, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    writer = later._Writer()
+    written = threading.Event()
+    flush = ledger.flush
+    monkeypatch.setattr(later, "_writer", writer)
+    monkeypatch.setattr(ledger, "flush", lambda: (flush(), written.set()))
+    interrupted = {
+        "asking": (later, "soon"),
+        "starting": (threading.Thread, "start"),
+        "waking": (writer._condition, "notify"),
+    }
+
+    with monkeypatch.context() as patch:
+        patch.setattr(*interrupted[step], interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            ledger.record_soon(REPLAY)
+    ledger.record_soon(REPLAY)
+
+    assert written.wait(20)
+    assert in_file() == 2
+
+
+def test_a_ledger_that_fails_does_not_keep_the_others_from_being_written(
+    ledger: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Failing:
+        def flush(self) -> None:
+            raise RuntimeError("another ledger")
+
+    writer = later._Writer()
+    monkeypatch.setattr(later, "_writer", writer)
+    # Whatever order a set has, one of them comes before the ledger.
+    for waiting in (Failing(), ledger, Failing()):
+        writer._asked.add(waiting)
+    ledger._waiting.append(_insertion(REPLAY, "INSERT")[1:])
+
+    with pytest.raises(RuntimeError, match="another ledger"):
+        later.flush()
+
+    assert in_file() == 1
 
 
 @pytest.mark.usefixtures("nobody_comes")
@@ -346,6 +464,15 @@ def models() -> list[str]:
 def test_what_waits_is_written_when_the_process_ends(run_python: Any, end: str) -> None:
     run_python(BEGIN + OPEN + end)
 
+    assert models() == ["parent"]
+
+
+def test_what_nobody_was_asked_to_write_is_written_when_the_process_ends(run_python: Any) -> None:
+    interrupted = "from llm_magic.history import later\nlater.soon = lambda waiting: 1 / 0\n"
+
+    done = run_python(BEGIN + interrupted + OPEN)
+
+    assert "ZeroDivisionError" in done.stderr
     assert models() == ["parent"]
 
 

@@ -24,6 +24,25 @@ CARRIERS = [
     {"tools": [{"type": "mcp", "server_url": "https://example.org/mcp?exaApiKey={}&tools=a"}]},
     {"tools": [{"type": "mcp", "server_url": "https://me:{}@example.org/mcp"}]},
     {"gateway_api_key": "{}"},
+    {"extra_body": {"apikey": "{}"}},
+    {"extra_body": {"api_keys": ["{}", "{}"]}},
+    {"extra_body": {"private_key": "{}"}},
+    {"extra_body": {"passwd": "{}"}},
+    {"extra_body": {"bearer": "{}"}},
+    {"extra_body": {"vertex_credentials": "{}"}},
+    {"extra_body": {"auth": {"type": "bearer", "value": "{}"}}},
+    {"extra_body": {"auth": {"name": "X-Mine", "in": "header", "value": "{}"}}},
+    {"extra_body": {"headers": [{"name": "Authorization", "value": "Bearer {}"}]}},
+    {"extra_body": {"headers": {"X-Mine": "Bearer {}"}}},
+    {"extra_body": {"base_url": "https://gateway.test/v1?key={}"}},
+    {"extra_body": {"document": "https://me:{}@example.org/a.pdf", "link": "https://me:{}@a.test"}},
+    {"extra_body": {"fallbacks": [{"model": "openai/gpt-5", "api_key": "{}"}]}},
+    {"extra_body": {"mcpServers": {"github": {"env": {"GITHUB_TOKEN": "{}"}}}}},
+    {"extra_body": {"mcpServers": {"git@hub": {"env": [{"name": "MY_KEY", "value": "{}"}]}}}},
+    {"tools": [{"type": "mcp", "token": "{}"}]},
+    {"tools": [{"type": "mcp", "server_url": "https://a.blob.test/mcp?se=2027&sig={}"}]},
+    {"tools": [{"type": "mcp", "server": {"address": "https://me:{}@example.org"}}]},
+    {"extra_body": {"tools": [{"google_maps": {"auth_config": {"apiKeyString": "{}"}}}]}},
 ]
 
 
@@ -161,6 +180,36 @@ def test_an_imported_request_is_looked_up_as_a_call_is():
         {"response_format": {"json_schema": {"schema": {"properties": {"token": {}}}}}},
         {"extra_body": {"functions": [{"parameters": {"properties": {"secret": "a word"}}}]}},
         {"extra_body": {"url": "https://example.org/?q=a@b", "note": "Who? https://a:b@c"}},
+        {
+            "extra_body": {
+                "url": "https://example.org/?key=1",
+                "web": {"url": "https://a.test?key=1"},
+            }
+        },
+        {"extra_body": {"prompt": {"id": "p", "variables": {"secret": "alice"}}}},
+        {"extra_body": {"documents": [{"title": "t", "password": "A"}]}},
+        {
+            "extra_body": {
+                "input": {"api_key": "A"},
+                "arguments": {"token": "A"},
+                "data": {"key": "A"},
+            }
+        },
+        {"extra_body": {"query": {"key": "apple"}, "token": "apple", "key": "a minor"}},
+        {"tools": [{"type": "custom", "name": "login", "input": {"secret": "a"}, "password": "a"}]},
+        {"tools": [{"name": "login", "input_schema": {"properties": {"secret": {"const": "a"}}}}]},
+        {
+            "tools": [
+                {"name": "login", "input_examples": [{"password": "a", "headers": {"key": "b"}}]}
+            ]
+        },
+        {
+            "tools": [
+                {"type": "file_search", "filters": {"type": "eq", "key": "author", "value": "a"}}
+            ]
+        },
+        {"tools": [{"type": "mcp", "server_url": "https://a.test/mcp?tools=a", "key": "docs"}]},
+        {"http": {"path": "/chat/completions", "body": {"metadata": {"secret": "a"}}}},
         {"tools": [{"type": "mcp", "headers": {"X-Tenant": "a"}, "allowed_tools": ["key"]}]},
     ],
 )
@@ -175,6 +224,12 @@ def test_what_is_hidden_stays_as_it_is():
     assert set(secrets.known()) == {KEYS[0]}
 
 
+def test_what_is_no_key_is_no_secret():
+    key_fields.hidden({"extra_body": {"variables": {"password": "the word is swordfish"}}})
+
+    assert secrets.known() == {}
+
+
 @pytest.mark.parametrize(
     ("name", "told"),
     [
@@ -185,6 +240,8 @@ def test_what_is_hidden_stays_as_it_is():
         ("ocp-apim-subscription-key", True),
         ("connection_string", True),
         ("max_tokens", False),
+        ("secretAccessKey", True),
+        ("passphrase", True),
         ("prompt_cache_key", False),
         ("author", False),
         ("token", False),

@@ -144,6 +144,27 @@ NEVER_SHARE: dict[str, tuple[Ask, Ask]] = {
     ),
     "schema": (ask(schema="age int"), ask(schema="age float")),
     "schema or none": (ask(), ask(schema="age int")),
+    # Named as keys are, and words for the model all the same.
+    "variable of a prompt": (
+        ask(extra_body={"prompt": {"variables": {"secret": "alice"}}}),
+        ask(extra_body={"prompt": {"variables": {"secret": "bob"}}}),
+    ),
+    "field of a document": (
+        ask(extra_body={"documents": [{"password": "A"}]}),
+        ask(extra_body={"documents": [{"password": "B"}]}),
+    ),
+    "what is searched for": (
+        ask(extra_body={"query": {"key": "apple"}}),
+        ask(extra_body={"query": {"key": "pear"}}),
+    ),
+    "address that is read": (
+        ask(extra_body={"url": "https://example.org/doc?key=1"}),
+        ask(extra_body={"url": "https://example.org/doc?key=2"}),
+    ),
+    "example of a tool": (
+        ask(tools=[{**tool(), "examples": [{"token": "a"}]}]),
+        ask(tools=[{**tool(), "examples": [{"token": "b"}]}]),
+    ),
     "cache_seed": (ask(cache_seed=1), ask(cache_seed=2)),
     "cache_seed or none": (ask(), ask(cache_seed=0)),
     "number or text as cache_seed": (ask(cache_seed=1), ask(cache_seed="1")),
@@ -175,6 +196,14 @@ ALWAYS_SHARE: dict[str, tuple[Ask, Ask]] = {
     "fallbacks": (ask(), ask(fallbacks=["echo/other"])),
     "key": (ask(api_key="sk-one-0123456789abcdef"), ask(api_key="sk-two-0123456789abcdef")),
     "metadata": (ask(), ask(metadata={"user": "Ada"})),
+    "key of a gateway": (
+        ask(extra_body={"gateway": {"api_key": "one"}}),
+        ask(extra_body={"gateway": {"api_key": "two"}}),
+    ),
+    "key of a server with tools": (
+        ask(tools=[{"type": "mcp", "headers": {"Authorization": "Bearer one"}}]),
+        ask(tools=[{"type": "mcp", "headers": {"Authorization": "Bearer two"}}]),
+    ),
     "password in the base URL": (
         ask(api_base="http://localhost:1/v1"),
         ask(api_base="http://ada:secret@localhost:1/v1/?token=secret"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import html
 import struct
 import time
 import tracemalloc
@@ -57,6 +58,16 @@ PIXELS = b"\x00\x01\x02"
         (" 10%\r 50%\r100%\ndone\n", "100%\ndone\n"),
         ("a  \r\nb\t\n", "a\nb\n"),
         ("<Thing at 0x7f3a2c1d90>", "<Thing at 0x7fff00112233>"),
+        ("[<a.B object at 0x00007F3A2C1D90>]", "[<a.B object at 0x00007F3A2C1D91>]"),
+        ("<td>&lt;Thing at 0x7f3a2c1d90&gt;</td>", "<td>&lt;Thing at 0x7fff00112233&gt;</td>"),
+        (
+            "<bound method A.f of <A object at 0x7f3a2c1d90>>",
+            "<bound method A.f of <A object at 0x7fff00112233>>",
+        ),
+        (
+            "<weakref at 0x7f3a2c1d90; to 'A' at 0x7f3a2c1d91>",
+            "<weakref at 0x7fff00112233; to 'A' at 0x7fff00112234>",
+        ),
         ("id=123e4567-e89b-12d3-a456-426614174000", "id=9b2d7c1e-0000-4b6a-8f00-00c04fd430c8"),
         ("/tmp/ipykernel_123/456.py:3: note", "/tmp/ipykernel_9/8.py:3: note"),
         ("wrote /tmp/tmpab_d1234/out", "wrote /tmp/tmpzz9yy8xx/out"),
@@ -91,6 +102,10 @@ def test_what_changes_from_run_to_run_is_no_difference(saved, new):
     [
         ("12", "13"),
         ("0x1F", "0x2F"),
+        ("the magic is 0xDEADBEEF", "the magic is 0xCAFEBABE"),
+        ("break at 0xDEADBEEF", "break at 0xCAFEBABE"),
+        ("if a < b: break at 0xDEADBEEF", "if a < b: break at 0xCAFEBABE"),
+        ("<Thing at 0x7f3a2c1d90> and 0xDEADBEEF", "<Thing at 0x7f3a2c1d90> and 0xCAFEBABE"),
         ("a\nb", "a b"),
         ("  indented", "indented"),
         ("/tmp/tmpfile", "/tmp/tmplog"),
@@ -103,7 +118,29 @@ def test_everything_else_is_a_difference(saved, new):
     assert compare(cell(printed(saved)), cell(printed(new)))
 
 
-@pytest.mark.parametrize("text", [" " * 200_000 + "x", "<" * 200_000])
+# Pairs that the rules take for the same where anybody may have printed them.
+SAME_ELSEWHERE = [
+    ("It is <Thing at 0xDEADBEEF>", "It is <Thing at 0xCAFEBABE>"),
+    ("123e4567-e89b-12d3-a456-426614174000", "9b2d7c1e-0000-4b6a-8f00-00c04fd430c8"),
+    ("Read /tmp/tmpabcd1234.", "Read /tmp/tmpabcd1235."),
+    ("Wall time: 3 s", "Wall time: 4 s"),
+]
+
+
+@pytest.mark.parametrize(("saved", "new"), SAME_ELSEWHERE)
+@pytest.mark.parametrize("form", ["text/plain", "text/html", "text/markdown"])
+def test_of_an_answer_every_letter_counts(saved, new, form):
+    def answered(text, **more):
+        shown_text = html.escape(text) if form == "text/html" else text
+        return cell(nbformat.v4.new_output("display_data", {form: shown_text, **more}))
+
+    one, other = ({MIME_TYPE: {"model": "m", "cost": cost}} for cost in (1, 2))
+    assert compare(answered(saved), answered(new)) == ""
+    assert compare(answered(saved, **one), answered(new, **other)) != ""
+    assert compare(answered(saved, **one), answered(saved, **other)) == ""
+
+
+@pytest.mark.parametrize("text", [" " * 200_000 + "x", "<" * 200_000, "<a at " * 40_000])
 def test_long_texts_are_compared_in_no_time(text):
     began = time.process_time()
 
@@ -149,7 +186,7 @@ def test_each_rule_is_explained_and_matches_something_in_the_table_above():
         ([printed("a"), printed("b")], [printed("ab")]),
         ([printed("a"), printed("warning", "stderr"), printed("b")], [printed("ab")]),
         ([failed("E", "x", ["line 1"])], [failed("E", "x", ["line 2"])]),
-        ([failed("E", "at 0x7f3a2c1d90")], [failed("E", "at 0x7f3a2c1d91")]),
+        ([failed("E", "<A at 0x7f3a2c1d90>")], [failed("E", "<A at 0x7f3a2c1d91>")]),
         (
             [shown(**{volatile.WIDGET: {"model_id": "a"}})],
             [shown(**{volatile.WIDGET: {"model_id": "b"}})],

@@ -12,7 +12,7 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from llm_magic import routing
 from llm_magic.exceptions import ConfigError
@@ -37,12 +37,15 @@ class Endpoint:
         Path below the provider's address, which a proxy of it shares.
     identity : str or None
         URL of a server that only the user knows; None for the provider's own.
+    unread : str
+        Why what is asked there cannot be recorded; empty where it can.
     """
 
     row: Entry
     kind: str
     path: str
     identity: str | None = None
+    unread: str = ""
 
 
 # Ends of paths, the longer ones first.
@@ -56,6 +59,11 @@ _KINDS = (
     # OpenAI's threads have messages, too.
     (re.compile(r"/v1/messages$"), "messages", "anthropic"),
     (re.compile(r"/models/[^/]+:(streamG|g)enerateContent$"), "gemini", "gemini"),
+)
+
+_A_LIST_IN_PIECES = (
+    "its answer is one list of JSON that comes in pieces, which we do not read; ask with ?alt=sse,"
+    " as Google's own SDK does"
 )
 
 # Every customer of Azure has a host of their own.
@@ -87,20 +95,20 @@ def find(url: str, hosts: Sequence[str] = ()) -> Endpoint | None:
     match, kind, dialect = next((end for end in ends if end[0]), (None, "", ""))
     if match is None:
         return None
-    if kind == "gemini" and "stream" in match[0] and "alt=sse" not in asked.query:
-        # One long list of JSON, which cannot be read in pieces.
-        return None
+    unread = ""
+    if kind == "gemini" and "stream" in match[0] and ("alt", "sse") not in parse_qsl(asked.query):
+        unread = _A_LIST_IN_PIECES
     known = [(place, row) for place, row in _places() if place.has(asked, path)]
     if known:
         # One server may stand for several providers, as a gateway does: the dialect tells them.
         place, row = max(known, key=lambda one: (one[1].dialect == dialect, len(one[0].path)))
-        return Endpoint(row, kind, path.removeprefix(place.path))
+        return Endpoint(row, kind, path.removeprefix(place.path), unread=unread)
     if (asked.hostname or "").endswith(_AZURE):
         return Endpoint(catalog.entry("azure"), kind, path, f"{asked.scheme}://{asked.hostname}")
     if any(_place(host).has(asked, path) for host in hosts):
         before, after = path[: match.start()], path[match.start() :]
         identity = routing.bare_url(asked._replace(path=before).geturl())
-        return Endpoint(catalog.entry(dialect), kind, after, identity)
+        return Endpoint(catalog.entry(dialect), kind, after, identity, unread)
     return None
 
 

@@ -172,12 +172,13 @@ class _Exchange:
         UnboundedCostError
             For such a request where there is a budget.
         """
-        secrets.refresh_if_grown()
+        secrets.refresh_if_changed()
         query = dict(parse_qsl(urlsplit(str(request.url)).query))
         keys.register(endpoint.row, request.headers, query)
         try:
             if body is None:
-                raise ParameterError("its body is no JSON object that is there before it is sent")
+                no_object = "its body is no JSON object that is there before it is sent"
+                raise ParameterError(endpoint.unread or no_object)
             return cls(library, endpoint, request, body)
         except (ParameterError, RecursionError) as error:
             why = str(error)

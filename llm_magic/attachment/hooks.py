@@ -151,14 +151,15 @@ class Hooks:
     def _question(self, library: Library, request: Any) -> tuple[Any, Any, Any] | None:
         """Endpoint, request and body of a question to a model; None for all others.
 
-        The body is None where it cannot be read: it is made while it is sent, or is no JSON object.
+        The body is None where it cannot be read: it is made while it is sent, is no JSON object, or
+        asks for an answer that we do not read.
         """
         if request.method != "POST":
             return None
         endpoint = endpoints.find(str(request.url), self.hosts)
         if endpoint is None:
             return None
-        body = _parsed(library.body(request))
+        body = None if endpoint.unread else _parsed(library.body(request))
         if body is None and keys.carries_placeholder(request.headers):
             return None
         return endpoint, request, body

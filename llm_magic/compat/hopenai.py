@@ -24,13 +24,11 @@ from __future__ import annotations
 
 import atexit
 import hashlib
-import os
 import re
 import sys
 import threading
 import time
 import warnings
-from collections import ChainMap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import FrameType
@@ -183,7 +181,7 @@ class _Cache(client.Client):
         self.name = path.name.removesuffix(ENDING) if path.name.endswith(ENDING) else path.stem
         # The file's name takes the place of the notebook's, whatever notebook is running.
         label = {"LLM_MAGIC_NOTEBOOK": str(path.with_name(f"{self.name}.ipynb"))}
-        self.settings = Settings(path.parent, environ=ChainMap(label, os.environ))
+        self.settings = Settings(path.parent, laid_over=label)
         self.counts = {"hits": 0, "misses": 0}
         self._state = threading.Lock()
         self._taken_in: tuple[int, int] | None = None

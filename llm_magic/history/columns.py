@@ -189,6 +189,10 @@ def _text(value: str) -> str:
     return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
+def _as_text(value: Any) -> str:
+    return _text(str(value))
+
+
 def _json(value: dict[str, Any] | list[Any]) -> str | None:
     return redact(json.dumps(value)) if value else None
 
@@ -202,10 +206,13 @@ _KEEPERS: Mapping[type, Callable[[Any], Any]] = {
     dict: _json,
     list: _json,
     bool: int,
+    # Where a text belongs: an answer may have a number there, of more digits than SQLite takes.
+    int: str,
+    float: float,
 }
 
 
 def _other(value: Any) -> Any:
-    """What is of a subclass of those kinds, or kept as it is."""
+    """What is of a subclass of those kinds, or is kept as text."""
     keepers = (keep for kind, keep in _KEEPERS.items() if isinstance(value, kind))
-    return next(keepers, lambda value: value)(value)
+    return next(keepers, _as_text)(value)

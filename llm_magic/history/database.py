@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import itertools
 import os
 import sqlite3
@@ -9,7 +10,7 @@ import threading
 import warnings
 import weakref
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from operator import itemgetter
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Any
 
 from llm_magic import notices
 from llm_magic.config import Workspace
-from llm_magic.exceptions import DamagedStoreError, DiskFullError, LLMMagicError, StoreError
+from llm_magic.exceptions import DamagedStoreError, DiskFullError, StoreError
 from llm_magic.formats import counted
 from llm_magic.history import later
 from llm_magic.history.migrations import migrate, refuse_strange
@@ -40,6 +41,17 @@ _LOG_PAGES = 4000
 _MOST_WAITING = 64
 
 
+# What a value raises that cannot be stored; all else is about the file, and so about every row.
+_OF_ONE_ROW = (
+    ArithmeticError,
+    TypeError,
+    ValueError,
+    sqlite3.DataError,
+    sqlite3.IntegrityError,
+    sqlite3.InterfaceError,
+    sqlite3.ProgrammingError,
+)
+
 # Every ledger that this process has open.
 _open_files: weakref.WeakSet[LedgerFile] = weakref.WeakSet()
 
@@ -49,9 +61,16 @@ def _unlock() -> None:
     # wait are the parent's to write.
     for file in _open_files:
         file._lock = threading.RLock()
-        file._waiting, file._due = deque(), False
+        file._waiting = deque()
 
 
+def _finish() -> None:
+    # Also what nobody was asked to write: the caller was interrupted before.
+    for file in list(_open_files):
+        file.flush()
+
+
+atexit.register(_finish)
 if hasattr(os, "register_at_fork"):  # not on Windows
     os.register_at_fork(after_in_child=_unlock)
 
@@ -77,7 +96,6 @@ class LedgerFile:
         self._lock = threading.RLock()
         # Statements with their values; appended to and taken from without the lock.
         self._waiting: deque[tuple[str, Sequence[Any]]] = deque()
-        self._due = False
         _open_files.add(self)
         self._pid = os.getpid()
         self._opened = 0
@@ -136,17 +154,16 @@ class LedgerFile:
         self._waiting.append((statement, values))
         if len(self._waiting) >= _MOST_WAITING:
             self.flush()
-        elif not self._due:
-            self._due = True
+        else:
             later.soon(self)
 
     def flush(self) -> None:
         """Write the rows that wait for others, in one transaction.
 
-        Where they cannot be written, a warning tells how many are missing.
+        Where they cannot be written, a warning tells how many are missing: nobody who asks for
+        something else gets an error of theirs.
         """
         with self._lock:
-            self._due = False
             if not self._waiting:
                 return
             rows: list[tuple[str, Sequence[Any]]] = []
@@ -154,10 +171,11 @@ class LedgerFile:
                 while self._waiting:
                     rows.append(self._waiting.popleft())
                 with self._connected() as database, _committed(database):
-                    for statement, same in itertools.groupby(rows, itemgetter(0)):
-                        database.executemany(statement, map(itemgetter(1), same))
-            except LLMMagicError as error:
-                notices.tell(f"the ledger lacks {counted(len(rows), 'replay')}: {error}")
+                    refused = _write(database, rows)
+                if refused:
+                    _tell_missing(len(refused), refused[0])
+            except Exception as error:
+                _tell_missing(len(rows), error)
             except BaseException:
                 # Interrupted: they go on waiting.
                 self._waiting.extendleft(reversed(rows))
@@ -198,6 +216,29 @@ class LedgerFile:
         with self._lock:
             self.flush()
             self._connection.close()
+
+
+def _write(
+    database: sqlite3.Connection, rows: Iterable[tuple[str, Sequence[Any]]]
+) -> list[Exception]:
+    """Write rows; returns what was wrong with each that the others were written without."""
+    refused: list[Exception] = []
+    for statement, same in itertools.groupby(rows, itemgetter(0)):
+        values = [row[1] for row in same]
+        try:
+            database.executemany(statement, values)
+        except _OF_ONE_ROW:
+            # Those before it are written, and ignored the second time.
+            for row in values:
+                try:
+                    database.execute(statement, row)
+                except _OF_ONE_ROW as error:
+                    refused.append(error)
+    return refused
+
+
+def _tell_missing(count: int, error: Exception) -> None:
+    notices.tell(f"the ledger lacks {counted(count, 'replay')}: {error}")
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import os
 import sys
 import threading
 import time
+from contextlib import ExitStack
 from typing import Protocol
 
 __all__ = ["DELAY", "flush", "soon"]
@@ -39,22 +40,26 @@ class _Writer:
         self._at_once = at_once
 
     def soon(self, waiting: Waiting) -> None:
+        # Every replay passes here. What is asked for already has its rows written, this one too.
+        if waiting in self._asked:
+            return
         if self._at_once or _is_worker() or not self._ask(waiting):
             waiting.flush()
 
     def _ask(self, waiting: Waiting) -> bool:
         with self._condition:
-            self._asked.add(waiting)
+            if self._thread is None or not self._thread.is_alive():
+                thread = threading.Thread(target=self._work, daemon=True, name="llm-magic ledger")
+                try:
+                    thread.start()
+                except RuntimeError:
+                    # No thread can be started any more: the interpreter ends.
+                    return False
+                self._thread = thread
+            # The last step, because an interrupt may come between any two: what stands there
+            # must have a thread that is awake.
             self._condition.notify()
-            if self._thread is not None and self._thread.is_alive():
-                return True
-            thread = threading.Thread(target=self._work, daemon=True, name="llm-magic ledger")
-            try:
-                thread.start()
-            except RuntimeError:
-                # No thread can be started any more: the interpreter ends.
-                return False
-            self._thread = thread
+            self._asked.add(waiting)
         return True
 
     def _work(self) -> None:
@@ -69,8 +74,9 @@ class _Writer:
         with self._flushing:
             with self._condition:
                 asked, self._asked = self._asked, set()
-            for waiting in asked:
-                waiting.flush()
+            with ExitStack() as all_of_them:
+                for waiting in asked:
+                    all_of_them.callback(waiting.flush)
 
     def finish(self) -> None:
         self._at_once = True

@@ -9,7 +9,6 @@ recording is written.
 from __future__ import annotations
 
 import ast
-import os
 import re
 import shlex
 import warnings
@@ -317,7 +316,7 @@ def plan(
     """
     cells = [cell for cell in headless.read(path).cells if cell.cell_type == "code"]
     client = Client(path.resolve().parent)
-    client.settings = _settings(path, like, os.environ if environment is None else environment)
+    client.settings = _settings(path, like, environment)
     with closing(Shelf(client.settings.workspace, read_only=True)) as shelf:
         walk = _Walk(client, shelf, Names(namespace))
         for number, cell in enumerate(cells, 1):
@@ -331,12 +330,12 @@ def plan(
     )
 
 
-def _settings(path: Path, like: Settings | None, environment: Mapping[str, str]) -> Settings:
+def _settings(path: Path, like: Settings | None, environment: Mapping[str, str] | None) -> Settings:
     """Settings of our own, which lines of the notebook may change."""
-    environ = {**environment, "LLM_MAGIC_NOTEBOOK": str(path.resolve())}
+    ours = {"LLM_MAGIC_NOTEBOOK": str(path.resolve())}
     if like is not None and like.imposed:
-        environ["LLM_MAGIC_MODE"] = str(Mode.REPLAY)
-    settings = Settings(path.resolve().parent, environ=environ)
+        ours["LLM_MAGIC_MODE"] = str(Mode.REPLAY)
+    settings = Settings(path.resolve().parent, environ=environment, laid_over=ours)
     if like is not None:
         settings.session.update(like.session)
         for name, reference in like.aliases.items():

@@ -11,7 +11,8 @@ an error. Left out are:
 - all outputs but errors of cells that hold nothing but ``%llm`` lines, and tables that ``%llm``
   shows elsewhere, panels and cost meters: they tell of this machine's ledger, keys and settings;
 - all outputs but errors of cells with the tag ``llm-magic-volatile``;
-- in any text, what :data:`RULES` names.
+- in any text, what :data:`RULES` names; in an answer of ours, which is replayed letter by letter,
+  only those of them that are about what llm-magic writes beside it.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import html
 import json
 import re
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -43,16 +44,25 @@ class Rule:
 
     what: str
     pattern: re.Pattern[str]
-    stands: str
+    stands: str | Callable[[re.Match[str]], str]
 
 
-RULES: Sequence[Rule] = tuple(
+def _without_addresses(shown: re.Match[str]) -> str:
+    # One object may name several, as a weak reference does.
+    return re.sub(r"(?<= at )0x[0-9a-fA-F]{6,16}\b", "0x…", shown[0])
+
+
+_OF_ANYBODY: Sequence[Rule] = tuple(
     Rule(what, re.compile(pattern, re.MULTILINE), stands)
     for what, pattern, stands in (
         ("colours and other terminal codes", r"\x1b\[[0-9;?]*[A-Za-z]", ""),
         ("lines that a carriage return wrote over", r"^[^\n]*\r(?!\n|$)", ""),
         ("ends of lines", r"(?<![ \t\r])[ \t\r]+$", ""),
-        ("addresses in memory", r"\b0x[0-9a-fA-F]{6,16}\b", "0x…"),
+        (
+            "addresses in memory, as Python shows its objects",
+            r"(?:<|&lt;)(?=\S)[^<>\n]* at 0x[0-9a-fA-F]{6,16}\b[^<>\n]*",
+            _without_addresses,
+        ),
         ("UUIDs", r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", "UUID"),
         ("file names of cells", r"\bipykernel_\d+/\d+\.py", "ipykernel/cell.py"),
         ("names of temporary files", r"(?<=[/\\])tmp[a-z0-9_]{8}(?!\w)", "tmp…"),
@@ -68,6 +78,13 @@ RULES: Sequence[Rule] = tuple(
             r"(?<=[\"#])[mp][0-9a-f]{10}(?=[\")])",
             "ID",
         ),
+    )
+)
+
+# What llm-magic writes beside an answer.
+_OF_OURS: Sequence[Rule] = tuple(
+    Rule(what, re.compile(pattern, re.MULTILINE), stands)
+    for what, pattern, stands in (
         (
             "cost and time in a table of models side by side",
             r'(?<=llm-magic-measured")([^>]*>)[^<]*',
@@ -82,14 +99,16 @@ RULES: Sequence[Rule] = tuple(
     )
 )
 
+RULES: Sequence[Rule] = (*_OF_ANYBODY, *_OF_OURS)
 
-def steady(text: str) -> str:
+
+def steady(text: str, rules: Sequence[Rule] = RULES) -> str:
     """The text without what :data:`RULES` names.
 
     >>> steady("<Thing at 0x7f3a2c1d90>")
     '<Thing at 0x…>'
     """
-    for rule in RULES:
+    for rule in rules:
         text = rule.pattern.sub(rule.stands, text)
     return text
 
@@ -177,11 +196,12 @@ def _forms(output: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         if str(data.get("text/html", "")).startswith(_FIGURES):
             yield "text/plain", "figures of this machine"
             return
+        rules = _OF_OURS if PROVENANCE in data else RULES
         for form in sorted(data):
             if form == "text/html" and PROVENANCE in data:
                 yield form, _words(str(data[form]))
             else:
-                yield form, _form(form, data[form])
+                yield form, _form(form, data[form], rules)
 
 
 _TAGS = re.compile(r"<style\b.*?</style>|<[^<>]*>", re.DOTALL)
@@ -189,10 +209,10 @@ _TAGS = re.compile(r"<style\b.*?</style>|<[^<>]*>", re.DOTALL)
 
 def _words(page: str) -> str:
     """The words of HTML of ours, one a line; in it no quoted attribute holds a bracket."""
-    return "\n".join(steady(html.unescape(_TAGS.sub(" ", page))).split())
+    return "\n".join(steady(html.unescape(_TAGS.sub(" ", page)), _OF_OURS).split())
 
 
-def _form(form: str, value: Any) -> str:
+def _form(form: str, value: Any, rules: Sequence[Rule]) -> str:
     if form == PROVENANCE and isinstance(value, Mapping):
         value = {name: value.get(name) for name in _LASTING}
     elif form == WIDGET:
@@ -200,8 +220,8 @@ def _form(form: str, value: Any) -> str:
     elif form == "image/png":
         return _picture(value)
     if isinstance(value, str):
-        return steady(value).rstrip("\n")
-    return steady(json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False))
+        return steady(value, rules).rstrip("\n")
+    return steady(json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False), rules)
 
 
 _PNG = b"\x89PNG\r\n\x1a\n"

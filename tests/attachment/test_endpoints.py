@@ -70,12 +70,18 @@ def test_an_endpoint_of_the_catalog_is_known(url, provider, kind, path):
         # Ports of this machine may be anybody's.
         "http://localhost:8000/messages",
         "http://localhost:5000/v1/chat/completions",
-        # A list of JSON in pieces, not events.
-        f"{GEMINI}/models/g:streamGenerateContent",
     ],
 )
 def test_anything_else_is_not(url):
     assert endpoints.find(url) is None
+
+
+@pytest.mark.parametrize("query", ["", "?alt=json", "?key=alt=sse"])
+def test_a_list_of_json_in_pieces_is_known_and_not_read(query):
+    found = endpoints.find(f"{GEMINI}/models/g:streamGenerateContent{query}")
+
+    assert found.kind == "gemini"
+    assert "ask with ?alt=sse" in found.unread
 
 
 @pytest.mark.parametrize("variable", ["OPENAI_BASE_URL", "OPENAI_API_BASE"])

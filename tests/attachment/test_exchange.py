@@ -495,6 +495,9 @@ def test_a_key_that_an_error_quotes_does_not_reach_the_ledger(attached, headers)
         {"tools": [{"type": "mcp", "authorization": "{}"}]},
         {"tools": [{"type": "mcp", "headers": {"Authorization": "Bearer {}"}}]},
         {"mcp_servers": [{"authorization_token": "{}"}]},
+        {"tools": [{"type": "mcp", "token": "{}"}]},
+        {"api_keys": ["{}"]},
+        {"metadata": {"user": "a"}, "fallbacks": [{"model": "a", "api_key": "{}"}]},
     ],
 )
 def test_keys_in_a_body_are_neither_stored_nor_part_of_the_key(attached, carried):
@@ -516,6 +519,13 @@ def test_words_that_are_for_the_model_are_no_keys(attached):
     ask([call])
 
     assert "battery staple" in str(recordings())
+
+
+def test_bodies_that_differ_in_a_word_named_as_a_key_share_no_answer(attached):
+    for word in ("swordfish", "hunter2"):
+        ask("a", prompt_variables={"password": word})
+
+    assert attached.count == 2
 
 
 def test_a_request_that_has_no_key_is_sent_and_told_of(attached):
@@ -550,6 +560,39 @@ def test_a_request_that_has_no_key_gets_past_no_budget(attached, content):
         httpx2.post(url(), content=content)
 
     assert attached.count == 0
+
+
+def ask_gemini(raw_server):
+    """A stream that is no stream of events."""
+    question = {"contents": [{"role": "user", "parts": [{"text": "Say hello."}]}]}
+    models = f"{raw_server.url}/v1beta/models/gemini-2.5-flash"
+    return httpx2.post(f"{models}:streamGenerateContent?key=secret", json=question)
+
+
+def test_a_list_in_pieces_is_sent_and_told_of(raw_server):
+    raw_server.answer(b"[]")
+
+    with attach(hosts=[raw_server.url]), pytest.warns(RuntimeWarning, match="ask with .alt=sse"):
+        answer = ask_gemini(raw_server)
+
+    assert (answer.content, rows()) == (b"[]", [])
+
+
+@pytest.mark.parametrize(
+    ("mode", "limit", "error"),
+    [("REPLAY", 1, ParameterError), ("CAPTURE", "0.0001", UnboundedCostError)],
+)
+def test_a_list_in_pieces_gets_past_no_replay_and_no_budget(raw_server, mode, limit, error):
+    set_mode(mode)
+
+    with (
+        attach(hosts=[raw_server.url]),
+        llm_magic.budget(limit),
+        pytest.raises(error, match=r"not sent.*ask with .alt=sse"),
+    ):
+        ask_gemini(raw_server)
+
+    assert raw_server.seen == []
 
 
 def test_a_client_of_replay_sends_nothing_later(server, monkeypatch):

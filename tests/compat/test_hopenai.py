@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -242,6 +243,30 @@ def test_replay_that_is_imposed_from_outside_is_not_loosened(
     with pytest.raises(exceptions.ReplayMissError):
         get_completion("new", cache_mode="CAPTURE")
     assert server.count == 1
+
+
+@pytest.mark.parametrize(
+    ("ceiling", "loosened", "error"),
+    [
+        ("LLM_MAGIC_MODE=REPLAY", "LLM_MAGIC_MODE=CAPTURE", "ReplayMissError"),
+        ("LLM_MAGIC_BUDGET_PER_CALL=1e-7", "LLM_MAGIC_BUDGET_PER_CALL=100", "BudgetExceededError"),
+    ],
+)
+def test_a_cell_that_changes_the_environment_loosens_nothing(
+    server: FakeServer, run_python: Any, ceiling: str, loosened: str, error: str
+) -> None:
+    name, _, value = loosened.partition("=")
+    cell = f"""
+import llm_magic, os
+os.environ[{name!r}] = {value!r}
+from llm_magic.compat.hopenai import get_completion
+get_completion("hi", cache_mode="CAPTURE")
+"""
+
+    done = run_python(cell, env={**os.environ, **dict([ceiling.split("=")])})
+
+    assert f"{error}: " in done.stderr
+    assert server.count == 0
 
 
 def test_disabled_makes_no_file_but_the_ledger(server: FakeServer) -> None:
