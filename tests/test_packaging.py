@@ -46,8 +46,18 @@ def built(checkout):
     folder = checkout / BUILT
     (folder / "static").mkdir(parents=True)
     (folder / "static" / "remoteEntry.js").write_text("// built\n")
-    (folder / "package.json").write_text('{"name": "llm-magic"}')
+    loaded = {"jupyterlab": {"_build": {"load": "static/remoteEntry.js"}}}
+    (folder / "package.json").write_text(json.dumps({"name": "llm-magic", **loaded}))
     return checkout
+
+
+@pytest.fixture
+def half_built(built):
+    """The same, where the build stopped after it had copied package.json."""
+    folder = built / BUILT
+    shutil.copy2(FRONT / "package.json", folder)
+    shutil.rmtree(folder / "static")
+    return built
 
 
 def package(checkout, kind, **environment):
@@ -116,6 +126,27 @@ def test_an_extension_older_than_its_sources_is_not_taken_for_a_release(built):
 
     assert done.returncode
     assert "npm is not on the PATH" in done.stderr
+
+
+def test_what_a_failed_build_left_is_in_no_package(half_built):
+    done, wheel = package(half_built, "wheel")
+
+    assert done.returncode == 0, done.stderr
+    assert "without the JupyterLab extension" in done.stderr
+    assert not [name for name in zipfile.ZipFile(wheel).namelist() if "labextensions" in name]
+
+
+@pytest.mark.parametrize("load", [None, "static/remoteEntry.js"])
+def test_what_a_failed_build_left_is_not_taken_for_a_release(half_built, load):
+    path = half_built / BUILT / "package.json"
+    content = json.loads(path.read_text())
+    content["jupyterlab"] |= {} if load is None else {"_build": {"load": load}}
+    path.write_text(json.dumps(content))
+
+    done, wheel = package(half_built, "wheel", LLM_MAGIC_LABEXTENSION="require")
+
+    assert done.returncode
+    assert wheel is None
 
 
 def test_the_lock_file_has_no_addresses_to_download_from():
