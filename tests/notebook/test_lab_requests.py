@@ -12,6 +12,7 @@ import pytest
 from llm_magic import client, complete, config
 from llm_magic.config import Settings
 from llm_magic.notebook.lab_requests import Work
+from llm_magic.testing import exchange
 from llm_magic.verify import Report
 
 MODEL = "openai/gpt-5-mini"
@@ -203,6 +204,16 @@ def test_a_recording_is_told_in_full_without_being_used(pages, named, server):
     assert told["recorded"] == answer.recorded.isoformat()
     assert json.loads(json.dumps(told)) == told
     assert client.default().shelf.used == set()
+
+
+def test_a_recording_with_half_a_character_is_told(pages, named, server, monkeypatch):
+    monkeypatch.setattr(exchange, "to_json", lambda value: json.dumps(value).encode())
+    server.reply("half \ud83d of it")
+    answer = complete("Why?", model=MODEL)
+
+    told = pages.ask("call", key=answer.key, ordinal=0)
+
+    assert told["response"]["choices"][0]["message"]["content"] == "half ? of it"
 
 
 def test_a_recording_of_the_cassette_is_told(pages, named, server):
