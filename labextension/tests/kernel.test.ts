@@ -11,6 +11,7 @@ interface Comm {
   commId: string;
   target: string;
   sent: { id: string }[];
+  close: () => void;
   send: (question: { id: string }) => void;
   onMsg?: (message: unknown) => void;
 }
@@ -22,6 +23,8 @@ function made(ids: string[] = []) {
   const kernel = {
     isDisposed: false,
     handleComms: true,
+    status: 'idle',
+    connectionStatus: 'connected',
     iopubMessage: new Signal<object, unknown>(owner),
     registerCommTarget: vi.fn(),
     removeCommTarget: vi.fn(),
@@ -31,7 +34,14 @@ function made(ids: string[] = []) {
       }),
     createComm: (target: string, commId = 'new') => {
       const sent: Comm['sent'] = [];
-      const made = { commId, target, sent, open: vi.fn(), send: sent.push.bind(sent) };
+      const made = {
+        commId,
+        target,
+        sent,
+        open: vi.fn(),
+        close: vi.fn(),
+        send: sent.push.bind(sent)
+      };
       comms.push(made);
       return made;
     }
@@ -40,6 +50,7 @@ function made(ids: string[] = []) {
     kernelChanged: new Signal<object, unknown>(owner),
     statusChanged: new Signal<object, string>(owner),
     connectionStatusChanged: new Signal<object, string>(owner),
+    disposed: new Signal<object, void>(owner),
     session: { kernel }
   };
   const link = new KernelLink(context as unknown as Context);
@@ -116,6 +127,34 @@ it('hears a kernel that is too busy to tell where its comm is', async () => {
 
   expect(last(STATE).commId).toBe('ours');
   expect(heard.mock.calls).toEqual([[state()]]);
+});
+
+it.each([
+  [
+    'the notebook is closed',
+    ({ context }: ReturnType<typeof made>): void => {
+      context.disposed.emit();
+    }
+  ],
+  [
+    'the page is left',
+    (): void => {
+      window.dispatchEvent(new PageTransitionEvent('pagehide', { persisted: false }));
+    }
+  ]
+])('closes its comm when %s, and nothing of a kernel that is dead', async (_, leave) => {
+  const [alive, dead] = [made(['there']), made(['there'])];
+  await settled();
+  dead.kernel.status = 'dead';
+
+  for (const one of [alive, dead]) {
+    leave(one);
+  }
+
+  expect(alive.last(CONTROL).close).toHaveBeenCalledOnce();
+  expect(alive.last(STATE).close).not.toHaveBeenCalled();
+  expect(dead.last(CONTROL).close).not.toHaveBeenCalled();
+  expect([alive.link.isOpen, dead.link.isOpen]).toEqual([false, false]);
 });
 
 it('waits for no answer to what could not be sent', async () => {

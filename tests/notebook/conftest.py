@@ -369,6 +369,10 @@ class KernelPage:
         """Ask something else."""
         return self._send("comm_msg", {"comm_id": self._comm, "data": asked})
 
+    def close(self):
+        """Close the comm, as a page does that is left."""
+        return self._send("comm_close", {"comm_id": self._comm, "data": {}})
+
     def hears(self, wanted):
         """The next message of llm-magic for which ``wanted(data)`` holds."""
         end = time.monotonic() + _PATIENCE

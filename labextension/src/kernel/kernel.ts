@@ -34,6 +34,9 @@ export class KernelLink implements IDisposable {
     _context.kernelChanged.connect(this._onKernelChanged, this);
     _context.statusChanged.connect(this._onStatus, this);
     _context.connectionStatusChanged.connect(this._onConnection, this);
+    // Before the connection goes with it.
+    _context.disposed.connect(this.dispose, this);
+    window.addEventListener('pagehide', this._onPageHide);
     this._follow(_context.session?.kernel ?? null);
   }
 
@@ -93,7 +96,8 @@ export class KernelLink implements IDisposable {
     this._context.kernelChanged.disconnect(this._onKernelChanged, this);
     this._context.statusChanged.disconnect(this._onStatus, this);
     this._context.connectionStatusChanged.disconnect(this._onConnection, this);
-    this._forget();
+    this._context.disposed.disconnect(this.dispose, this);
+    window.removeEventListener('pagehide', this._onPageHide);
     this._leave();
     Signal.clearData(this);
   }
@@ -119,7 +123,6 @@ export class KernelLink implements IDisposable {
     if (this._kernel === kernel) {
       return;
     }
-    this._forget();
     this._leave();
     this._kernel = kernel;
     if (kernel) {
@@ -129,11 +132,24 @@ export class KernelLink implements IDisposable {
     }
   }
 
-  private _leave(): void {
-    this._kernel?.iopubMessage.disconnect(this._onMessage, this);
-    if (this._kernel && !this._kernel.isDisposed) {
-      this._kernel.removeCommTarget(STATE, this._onOpen);
+  private readonly _onPageHide = ({ persisted }: PageTransitionEvent): void => {
+    if (!persisted) {
+      this._leave();
     }
+  };
+
+  /** A kernel that goes on without us would keep our comm. */
+  private _leave(): void {
+    const kernel = this._kernel;
+    kernel?.iopubMessage.disconnect(this._onMessage, this);
+    if (kernel && !kernel.isDisposed) {
+      kernel.removeCommTarget(STATE, this._onOpen);
+      if (kernel.status !== 'dead' && kernel.connectionStatus === 'connected') {
+        this._control?.close();
+      }
+    }
+    this._kernel = null;
+    this._forget();
   }
 
   /**
