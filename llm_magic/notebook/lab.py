@@ -269,7 +269,10 @@ class Hello(TypedDict):
 
 
 class ModeAsked(TypedDict):
-    """Set the mode; null leaves it to the settings again."""
+    """Set the mode; null leaves it to the settings again.
+
+    The result is the mode that was set before, null where that was up to the settings.
+    """
 
     type: Literal["mode"]
     id: str

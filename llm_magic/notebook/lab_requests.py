@@ -88,12 +88,14 @@ def _is_called(notebook: str) -> bool:
     return known is None or not workspace.notebook_path(known).exists()
 
 
-def mode(asked: Mapping[str, Any]) -> None:
-    """Set the mode of this session, or leave it to the settings again."""
+def mode(asked: Mapping[str, Any]) -> str | None:
+    """Set the mode of this session, or leave it to the settings again; returns what was set."""
     wanted = _maybe(asked, "mode")
     if config.default().imposed and wanted != Mode.REPLAY:
         raise RequestError(f"mode: REPLAY; {IMPOSED}, and nothing in the notebook loosens it")
+    before = config.default().session.get("mode")
     _set_mode(wanted)
+    return None if before is None else str(before)
 
 
 def _set_mode(wanted: str | None) -> None:

@@ -81,6 +81,12 @@ def test_a_mode_is_set_and_left_to_the_settings_again(pages, monkeypatch):
     assert (pages.state["mode"], pages.state["origin"]) == ("DISABLED", "LLM_MAGIC_MODE")
 
 
+def test_whoever_sets_a_mode_is_told_the_one_that_was_set_before(pages):
+    before = [pages.ask("mode", mode=mode) for mode in ("REPLAY", "CAPTURE", None, None)]
+
+    assert before == [None, "REPLAY", "CAPTURE", None]
+
+
 def test_an_imposed_replay_is_not_loosened_and_the_reason_is_told(pages, monkeypatch):
     impose(monkeypatch, "LLM_MAGIC_MODE", "REPLAY")
     pages.hello(mode="FALLBACK")

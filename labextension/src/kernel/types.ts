@@ -116,7 +116,9 @@ export interface Hello {
   mode: Mode | null;
 }
 
-/** Set the mode; null leaves it to the settings again. */
+/** Set the mode; null leaves it to the settings again.
+
+The result is the mode that was set before, null where that was up to the settings. */
 export interface ModeAsked {
   type: 'mode';
   id: string;
