@@ -70,6 +70,7 @@ export function around() {
   return {
     session: {
       state: state() as State | null,
+      problem: null as string | null,
       calls: [] as Call[],
       ask: vi.fn<Session['ask']>(() => Promise.resolve(null))
     },

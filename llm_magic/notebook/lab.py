@@ -259,7 +259,10 @@ class Reply(TypedDict):
 
 
 class Hello(TypedDict):
-    """A page has come: send it everything. It says which notebook it shows, and the mode in it."""
+    """A page has come: send it everything. It says which notebook it shows, and the mode in it.
+
+    The result is what went wrong all the same, in words, or null.
+    """
 
     type: Literal["hello"]
     id: str

@@ -314,6 +314,22 @@ def test_a_hello_tells_of_a_rename_that_nobody_told(pages, named, server):
     assert len(lines("b")) == 1
 
 
+def test_a_hello_whose_rename_fails_sets_the_mode_tells_all_and_says_what_failed(
+    pages, named, server
+):
+    complete("one", model=MODEL)
+    pages.ask("save", notebook="a")
+    path = Path("a.cassette.jsonl")
+    path.write_text(f"<<<<<<< HEAD\n{path.read_text()}")
+    named.rename("b.ipynb")
+
+    problem = pages.hello(notebook="b", mode="REPLAY")
+
+    assert "a.cassette.jsonl" in problem
+    assert (pages.state["notebook"], pages.state["mode"]) == ("b", "REPLAY")
+    assert [call["prompt"] for call in pages.calls] == ["one"]
+
+
 def test_a_second_notebook_on_the_same_kernel_does_not_rename_the_first(
     pages, named, write_notebook
 ):

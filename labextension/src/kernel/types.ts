@@ -107,7 +107,9 @@ export interface Group {
   sums: Sums;
 }
 
-/** A page has come: send it everything. It says which notebook it shows, and the mode in it. */
+/** A page has come: send it everything. It says which notebook it shows, and the mode in it.
+
+The result is what went wrong all the same, in words, or null. */
 export interface Hello {
   type: 'hello';
   id: string;
