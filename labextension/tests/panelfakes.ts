@@ -82,6 +82,7 @@ export function around() {
       show: vi.fn(() => true)
     },
     trans,
+    decimals: vi.fn(() => 2),
     usd: (amount: string | null) => usd(amount),
     copy: vi.fn(),
     jump: vi.fn()
