@@ -1,3 +1,4 @@
+import type { KernelMessage } from '@jupyterlab/services';
 import { Signal } from '@lumino/signaling';
 import { expect, it, vi } from 'vitest';
 
@@ -11,7 +12,6 @@ interface Comm {
   commId: string;
   target: string;
   sent: { id: string }[];
-  close: () => void;
   send: (question: { id: string }) => void;
   onMsg?: (message: unknown) => void;
 }
@@ -25,6 +25,9 @@ function made(ids: string[] = []) {
     handleComms: true,
     status: 'idle',
     connectionStatus: 'connected',
+    username: 'someone',
+    clientId: 'page',
+    sendShellMessage: vi.fn<(message: unknown) => unknown>(() => ({ done: Promise.resolve() })),
     iopubMessage: new Signal<object, unknown>(owner),
     registerCommTarget: vi.fn(),
     removeCommTarget: vi.fn(),
@@ -32,7 +35,7 @@ function made(ids: string[] = []) {
       Promise.resolve({
         content: { status: 'ok', comms: Object.fromEntries(ids.map(id => [id, {}])) }
       }),
-    createComm: (target: string, commId = 'new') => {
+    createComm: (target: string, commId = `new ${comms.length}`) => {
       const sent: Comm['sent'] = [];
       const made = {
         commId,
@@ -54,9 +57,14 @@ function made(ids: string[] = []) {
     session: { kernel }
   };
   const link = new KernelLink(context as unknown as Context);
+  const closed = (): unknown[] =>
+    kernel.sendShellMessage.mock.calls.map(([message]) => {
+      const { header, content } = message as KernelMessage.ICommCloseMsg;
+      return [header.msg_type, content.comm_id];
+    });
   const last = (target: string): Comm => comms.filter(one => one.target === target).slice(-1)[0];
   const say = (data: unknown): void => last(STATE).onMsg?.({ content: { data } });
-  return { ids, kernel, context, link, last, say };
+  return { ids, kernel, context, link, closed, last, say };
 }
 
 const settled = (): Promise<void> => new Promise(process.nextTick);
@@ -129,37 +137,40 @@ it('hears a kernel that is too busy to tell where its comm is', async () => {
   expect(heard.mock.calls).toEqual([[state()]]);
 });
 
-it.each([
-  [
-    'the notebook is closed',
-    ({ context }: ReturnType<typeof made>): void => {
-      context.disposed.emit();
-    }
-  ],
-  [
-    'the page is left',
-    (): void => {
-      window.dispatchEvent(new PageTransitionEvent('pagehide', { persisted: false }));
-    }
-  ]
-])('closes its comm when %s, and nothing of a kernel that is dead', async (_, leave) => {
+it('closes its comm when the notebook is closed, and nothing of a kernel that is dead', async () => {
   const [alive, dead] = [made(['there']), made(['there'])];
   await settled();
   dead.kernel.status = 'dead';
 
-  for (const one of [alive, dead]) {
-    leave(one);
+  for (const { link, context } of [alive, dead]) {
+    link.ask({ type: 'mode', mode: 'REPLAY' }).catch(() => undefined);
+    context.disposed.emit();
   }
 
-  expect(alive.last(CONTROL).close).toHaveBeenCalledOnce();
-  expect(alive.last(STATE).close).not.toHaveBeenCalled();
-  expect(dead.last(CONTROL).close).not.toHaveBeenCalled();
+  expect(alive.closed()).toEqual([['comm_close', alive.last(CONTROL).commId]]);
+  expect(dead.closed()).toEqual([]);
   expect([alive.link.isOpen, dead.link.isOpen]).toEqual([false, false]);
+});
+
+it('closes its comm when the page is left, and opens another one where people stay', async () => {
+  const { link, closed, last, say } = made(['there']);
+  await settled();
+  link.ask({ type: 'mode', mode: 'REPLAY' }).catch(() => undefined);
+  const first = last(CONTROL);
+
+  window.dispatchEvent(new Event('beforeunload'));
+  const answer = link.ask({ type: 'mode', mode: 'DISABLED' });
+  say({ type: 'reply', id: last(CONTROL).sent[0].id, result: 1, error: null });
+
+  expect(closed()).toEqual([['comm_close', first.commId]]);
+  expect(last(CONTROL)).not.toBe(first);
+  expect(await answer).toBe(1);
 });
 
 it('waits for no answer to what could not be sent', async () => {
   const { link, last, context } = made(['there']);
   await settled();
+  link.ask({ type: 'mode', mode: null }).catch(() => undefined);
   last(CONTROL).send = () => {
     throw new Error('the connection is gone');
   };
