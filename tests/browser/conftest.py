@@ -106,11 +106,14 @@ class Lab:
         options = {
             "ServerApp.ip": "127.0.0.1",
             "ServerApp.port": 0,
+            # As behind JupyterHub: an address that forgets the prefix is one of nowhere.
+            "ServerApp.base_url": "/user/someone/",
             "ServerApp.root_dir": self.root,
             "ServerApp.allow_root": True,
             "IdentityProvider.token": self._token,
             # `window.jupyterapp`, through which the tests ask what state the page is in.
             "LabApp.expose_app_in_browser": True,
+            "JupyterNotebookApp.expose_app_in_browser": True,
             "LabApp.extension_manager": "readonly",
         }
         given = [f"--{name}={value}" for name, value in options.items()]
@@ -147,9 +150,9 @@ class Lab:
         self._log.seek(0)
         raise RuntimeError(f"JupyterLab did not start:\n{self._log.read()[-4000:]}")
 
-    def link(self, name):
+    def link(self, name, app="lab/tree"):
         """The address of a notebook; without the tabs that earlier tests left."""
-        return f"{self.url}lab/tree/{quote(name)}?reset&token={self._token}"
+        return f"{self.url}{app}/{quote(name)}?reset&token={self._token}"
 
     def close(self):
         """End it, and its kernels with it."""
@@ -186,6 +189,7 @@ def browser(chromium):
         browser.close()
 
 
+_OURS = "/extensions/llm-magic/"
 # JupyterLab asks the debugger of a kernel that it is about to restart, and tells that it is gone.
 _NOT_OURS = "Could not restore the debugger state"
 _UNTIL = """
@@ -218,6 +222,10 @@ _SELECT = """index => {
 }"""
 _BEGIN = "() => { void window.jupyterapp.commands.execute('notebook:run-cell'); }"
 _RESTART = "() => window.jupyterapp.shell.currentWidget.sessionContext.restartKernel()"
+_CARRIES = """mode => {
+  const { model } = window.jupyterapp.shell.currentWidget.context;
+  return (model.getMetadata('llm_magic')?.mode ?? null) === mode;
+}"""
 _SAVE = "() => window.jupyterapp.shell.currentWidget.context.save()"
 _END = "() => window.jupyterapp?.serviceManager.sessions.shutdownAll()"
 # The splash screen takes itself away 200 ms after a change, and trips over a second change in them.
@@ -282,7 +290,10 @@ class Tab:
             self.problems.append(f"request: {request.url}")
 
     def _said(self, message):
-        if message.type == "error" and not message.text.startswith(_NOT_OURS):
+        # Of our own not even a debug message.
+        is_ours = _OURS in message.location["url"]
+        is_error = message.type == "error" and not message.text.startswith(_NOT_OURS)
+        if is_error or is_ours:
             self.problems.append(f"console: {message.text}")
 
     def _asked(self, dialog):
@@ -362,6 +373,10 @@ class Tab:
     def save(self):
         """Save the notebook."""
         self.page.evaluate(_SAVE)
+
+    def carries(self, mode):
+        """Wait until the notebook carries a mode; the kernel tells it a moment before."""
+        self.page.wait_for_function(_CARRIES, arg=mode)
 
     def typeset(self):
         """Wait until MathJax has shown a formula."""
