@@ -86,6 +86,15 @@ def is_stale(sources: Path, built: Path) -> bool:
     )
 
 
+def is_installed(sources: Path) -> bool:
+    """Whether npm has installed what the lock file says, as the Makefile asks it, too."""
+    try:
+        installed = (sources / "node_modules" / ".package-lock.json").stat()
+    except OSError:
+        return False
+    return installed.st_mtime > (sources / "package-lock.json").stat().st_mtime
+
+
 def build(sources: Path, *, required: bool) -> None:
     """Build with npm; where that is not possible, fail if it is required, else say so."""
     npm = shutil.which("npm")
@@ -95,7 +104,7 @@ def build(sources: Path, *, required: bool) -> None:
         say("npm is not on the PATH, so the JupyterLab extension is not built")
         return
     try:
-        for words in (["ci"], ["run", "build"]):
+        for words in ([] if is_installed(sources) else [["ci"]]) + [["run", "build"]]:
             # The standard output belongs to whoever builds.
             subprocess.run([npm, *words], cwd=sources, check=True, stdout=sys.stderr)  # noqa: S603
     except (OSError, subprocess.CalledProcessError) as error:

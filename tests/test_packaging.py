@@ -149,6 +149,40 @@ def test_what_a_failed_build_left_is_not_taken_for_a_release(half_built, load):
     assert wheel is None
 
 
+def test_a_checkout_with_node_installs_an_extension_that_is_enabled(checkout, tmp_path):
+    modules = FRONT / "node_modules"
+    if shutil.which("npm") is None or not modules.is_dir():
+        reason = "the JupyterLab extension cannot be built here: it needs npm and its packages"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    (checkout / "labextension" / "node_modules").symlink_to(modules)
+    # What is there is taken: npm would begin by removing it.
+    os.utime(checkout / "labextension" / "package-lock.json", (0, 0))
+    prefix = tmp_path / "prefix"
+    subprocess.run(
+        [
+            *(sys.executable, "-m", "pip", "install", checkout, "--prefix", prefix),
+            *("--ignore-installed", "--no-deps", "--no-index"),
+            *("--no-build-isolation", "--no-cache-dir"),
+        ],
+        env={**os.environ, "LLM_MAGIC_LABEXTENSION": "require"},
+        check=True,
+    )
+
+    listed = subprocess.run(
+        [sys.executable, "-m", "jupyter", "labextension", "list"],
+        env={**os.environ, "JUPYTER_PATH": str(prefix / "share" / "jupyter")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    told = re.sub(r"\x1b\[\d*m", "", listed.stdout + listed.stderr)
+    ours = told.partition(str(prefix))[2].partition("\n\n")[0]
+    assert re.search(rf"llm-magic v{llm_magic.__version__} enabled +OK", ours), told
+
+
 def test_the_lock_file_has_no_addresses_to_download_from():
     packages = json.loads((FRONT / "package-lock.json").read_text())["packages"]
 
