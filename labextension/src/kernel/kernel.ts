@@ -164,7 +164,8 @@ export class KernelLink implements IDisposable {
   private readonly _hangUp = (): void => {
     const [kernel, control] = [this._kernel, this._control];
     this._control = null;
-    if (!control || kernel?.connectionStatus !== 'connected' || kernel.status === 'dead') {
+    const isThere = kernel !== null && !kernel.isDisposed && kernel.status !== 'dead';
+    if (!control || !isThere || kernel.connectionStatus !== 'connected') {
       return;
     }
     const closing = KernelMessage.createMessage({
