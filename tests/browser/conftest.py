@@ -192,6 +192,8 @@ def browser(chromium):
 _OURS = "/extensions/llm-magic/"
 # JupyterLab asks the debugger of a kernel that it is about to restart, and tells that it is gone.
 _NOT_OURS = "Could not restore the debugger state"
+# JupyterLab's registry of settings, in Notebook 7, when two parts load the same ones at a time.
+_RACE = "Cannot read properties of undefined (reading 'schema')"
 _UNTIL = """
   const until = async test => {
     for (let value; ; await new Promise(done => setTimeout(done, 20)))
@@ -279,7 +281,7 @@ class Tab:
         self.themes = ("dark", "light")
         page.on("request", self._requested)
         page.on("websocket", self._requested)
-        page.on("pageerror", lambda error: self.problems.append(f"error: {error.stack}"))
+        page.on("pageerror", self._failed)
         page.on("console", self._said)
         page.on("dialog", self._asked)
 
@@ -288,6 +290,10 @@ class Tab:
         ours = parts.netloc == urlsplit(self.lab.url).netloc
         if not ours and parts.scheme not in ("blob", "data", "file"):
             self.problems.append(f"request: {request.url}")
+
+    def _failed(self, error):
+        if _RACE not in error.stack:
+            self.problems.append(f"error: {error.stack}")
 
     def _said(self, message):
         # Of our own not even a debug message.

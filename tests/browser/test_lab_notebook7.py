@@ -31,5 +31,3 @@ def test_the_switch_the_badges_and_the_panel_are_in_notebook_7_too(tab):
     panel = tab.page.get_by_role("region", name="llm-magic: cost, calls and recordings")
     expect(panel).to_contain_text("REPLAY · answers come from recordings only")
     assert len(tab.models.requests) == 1
-    # Of JupyterLab's registry of settings, where two parts load the same ones at a time.
-    tab.problems[:] = [one for one in tab.problems if "reading 'schema'" not in one]
