@@ -11,6 +11,7 @@ skip       take what has been built, if anything
 Without the extension all of llm-magic works but what people see in JupyterLab's own bars.
 """
 
+import json
 import os
 import shutil
 import subprocess
@@ -44,7 +45,7 @@ class LabExtensionHook(BuildHookInterface):
         built, sources = Path(self.root, BUILT), Path(self.root, SOURCES)
         if choice != "skip" and is_stale(sources, built):
             build(sources, required=choice == "require")
-        if not (built / "package.json").is_file():
+        if not is_built(built):
             if choice == "require":
                 raise RuntimeError(f"there is no JupyterLab extension in {BUILT}")
             say("installing without the JupyterLab extension; the Python side does not need it")
@@ -56,13 +57,25 @@ class LabExtensionHook(BuildHookInterface):
             build_data["shared_data"][str(sources / "install.json")] = f"{SHARED}/install.json"
 
 
+def is_built(built: Path) -> bool:
+    """Whether there is an extension that JupyterLab can load.
+
+    Its package.json is written before the rest is, and names what to load once that is there.
+    """
+    try:
+        found = json.loads((built / "package.json").read_text(encoding="utf-8"))
+        return (built / found["jupyterlab"]["_build"]["load"]).is_file()
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
 def is_stale(sources: Path, built: Path) -> bool:
     """Whether the extension was never built, or its sources changed since."""
     if not (sources / "package.json").is_file():
         return False
-    made = built / "package.json"
-    if not made.is_file():
+    if not is_built(built):
         return True
+    made = built / "package.json"
     parts = ("src", "style", "schema")
     folders = [sources.glob("*.json"), *((sources / name).rglob("*") for name in parts)]
     return any(
@@ -71,6 +84,15 @@ def is_stale(sources: Path, built: Path) -> bool:
         for path in paths
         if path.is_file()
     )
+
+
+def is_installed(sources: Path) -> bool:
+    """Whether npm has installed what the lock file says, as the Makefile asks it, too."""
+    try:
+        installed = (sources / "node_modules" / ".package-lock.json").stat()
+    except OSError:
+        return False
+    return installed.st_mtime > (sources / "package-lock.json").stat().st_mtime
 
 
 def build(sources: Path, *, required: bool) -> None:
@@ -82,7 +104,7 @@ def build(sources: Path, *, required: bool) -> None:
         say("npm is not on the PATH, so the JupyterLab extension is not built")
         return
     try:
-        for words in (["ci"], ["run", "build"]):
+        for words in ([] if is_installed(sources) else [["ci"]]) + [["run", "build"]]:
             # The standard output belongs to whoever builds.
             subprocess.run([npm, *words], cwd=sources, check=True, stdout=sys.stderr)  # noqa: S603
     except (OSError, subprocess.CalledProcessError) as error:

@@ -46,8 +46,18 @@ def built(checkout):
     folder = checkout / BUILT
     (folder / "static").mkdir(parents=True)
     (folder / "static" / "remoteEntry.js").write_text("// built\n")
-    (folder / "package.json").write_text('{"name": "llm-magic"}')
+    loaded = {"jupyterlab": {"_build": {"load": "static/remoteEntry.js"}}}
+    (folder / "package.json").write_text(json.dumps({"name": "llm-magic", **loaded}))
     return checkout
+
+
+@pytest.fixture
+def half_built(built):
+    """The same, where the build stopped after it had copied package.json."""
+    folder = built / BUILT
+    shutil.copy2(FRONT / "package.json", folder)
+    shutil.rmtree(folder / "static")
+    return built
 
 
 def package(checkout, kind, **environment):
@@ -116,6 +126,61 @@ def test_an_extension_older_than_its_sources_is_not_taken_for_a_release(built):
 
     assert done.returncode
     assert "npm is not on the PATH" in done.stderr
+
+
+def test_what_a_failed_build_left_is_in_no_package(half_built):
+    done, wheel = package(half_built, "wheel")
+
+    assert done.returncode == 0, done.stderr
+    assert "without the JupyterLab extension" in done.stderr
+    assert not [name for name in zipfile.ZipFile(wheel).namelist() if "labextensions" in name]
+
+
+@pytest.mark.parametrize("load", [None, "static/remoteEntry.js"])
+def test_what_a_failed_build_left_is_not_taken_for_a_release(half_built, load):
+    path = half_built / BUILT / "package.json"
+    content = json.loads(path.read_text())
+    content["jupyterlab"] |= {} if load is None else {"_build": {"load": load}}
+    path.write_text(json.dumps(content))
+
+    done, wheel = package(half_built, "wheel", LLM_MAGIC_LABEXTENSION="require")
+
+    assert done.returncode
+    assert wheel is None
+
+
+def test_a_checkout_with_node_installs_an_extension_that_is_enabled(checkout, tmp_path):
+    modules = FRONT / "node_modules"
+    if shutil.which("npm") is None or not modules.is_dir():
+        reason = "the JupyterLab extension cannot be built here: it needs npm and its packages"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    (checkout / "labextension" / "node_modules").symlink_to(modules)
+    # What is there is taken: npm would begin by removing it.
+    os.utime(checkout / "labextension" / "package-lock.json", (0, 0))
+    prefix = tmp_path / "prefix"
+    subprocess.run(
+        [
+            *(sys.executable, "-m", "pip", "install", checkout, "--prefix", prefix),
+            *("--ignore-installed", "--no-deps", "--no-index"),
+            *("--no-build-isolation", "--no-cache-dir"),
+        ],
+        env={**os.environ, "LLM_MAGIC_LABEXTENSION": "require"},
+        check=True,
+    )
+
+    listed = subprocess.run(
+        [sys.executable, "-m", "jupyter", "labextension", "list"],
+        env={**os.environ, "JUPYTER_PATH": str(prefix / "share" / "jupyter")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    told = re.sub(r"\x1b\[\d*m", "", listed.stdout + listed.stderr)
+    ours = told.partition(str(prefix))[2].partition("\n\n")[0]
+    assert re.search(rf"llm-magic v{llm_magic.__version__} enabled +OK", ours), told
 
 
 def test_the_lock_file_has_no_addresses_to_download_from():

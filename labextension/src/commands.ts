@@ -13,7 +13,7 @@ import { choose } from './modes/modeview';
 import { save } from './panel/opennotebook';
 import { planNode } from './planview';
 import { ISavers, notices } from './saving/saving';
-import { ISessions, notebookName } from './kernel/sessions';
+import { ISessions } from './kernel/sessions';
 import type { NotebookPlan } from './kernel/types';
 import { errorText, modeMeaning } from './panel/wording';
 
@@ -102,8 +102,7 @@ async function runAll(panel: NotebookPanel, { dialogs, translator }: Tools): Pro
 
 async function showPlan(panel: NotebookPanel, { sessions, trans }: Tools): Promise<void> {
   await save(panel.context);
-  const asked = { type: 'plan', notebook: notebookName(panel.context) } as const;
-  const plan = (await sessions.of(panel).ask(asked)) as NotebookPlan;
+  const plan = (await sessions.of(panel).ask({ type: 'plan' })) as NotebookPlan;
   await showDialog({
     title: trans.__('What running %1 would cost', plan.notebook),
     body: new Widget({ node: planNode(plan, trans) }),

@@ -12,13 +12,13 @@ export type Level = 'fine' | 'warning' | 'error';
 /** The share of a budget from which on people are warned. */
 const WARN_AT = 0.8;
 
-/** The share of a budget that is gone or set aside, from 0 to 1. */
+/** The share of a budget that is gone, from 0 to 1; what is set aside may come back. */
 export function used(budget: Budget): number {
   const limit = Number(budget.limit);
-  return limit > 0 ? 1 - Math.max(Number(budget.left), 0) / limit : 1;
+  return limit > 0 ? Math.min(Number(budget.settled) / limit, 1) : 1;
 }
 
-/** The budget with the smallest share left; null where there is none. */
+/** The budget of which the largest share is gone; null where there is none. */
 export function tightest(budgets: readonly Budget[]): Budget | null {
   return budgets.reduce<Budget | null>(
     (least, one) => (least === null || used(one) > used(least) ? one : least),
@@ -44,6 +44,9 @@ export function line(state: State, decimals: number, trans: TranslationBundle): 
   const budget = tightest(state.budgets);
   if (budget) {
     parts.push(trans.__('%1 left', usd(budget.left, decimals)));
+    if (Number(budget.reserved)) {
+      parts.push(trans.__('%1 set aside', usd(budget.reserved, decimals)));
+    }
   }
   return parts.join(' · ');
 }
@@ -54,7 +57,9 @@ export function details(state: State, decimals: number, trans: TranslationBundle
     [...sums(of, decimals, trans), callsMade(of, trans)].join(', ');
   return [
     trans.__('this session: %1', told(state.session)),
-    trans.__('all sessions of this notebook: %1', told(state.total)),
+    state.notebook === null
+      ? trans.__('all notebooks of this folder: %1', told(state.total))
+      : trans.__('all sessions of this notebook: %1', told(state.total)),
     ...state.budgets.map(budget => budgetLine(budget, decimals, trans)),
     ...(state.problem ? [state.problem] : [])
   ].join('\n');
@@ -83,13 +88,16 @@ function sums(of: Sums, decimals: number, trans: TranslationBundle): string[] {
 }
 
 function budgetLine(budget: Budget, decimals: number, trans: TranslationBundle): string {
-  return trans.__(
+  const told = trans.__(
     'budget %1: %2 of %3 left, %4 % used',
     budgetName(budget.per, trans),
     usd(budget.left, decimals),
     usd(budget.limit, decimals),
     percent(budget)
   );
+  return Number(budget.reserved)
+    ? trans.__('%1, %2 set aside', told, usd(budget.reserved, decimals))
+    : told;
 }
 
 /** Rounded down: 100 % is said of what is used up, and of nothing else. */

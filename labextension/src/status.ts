@@ -49,13 +49,15 @@ class StatusItem extends Widget {
     const { decimals } = this._settings;
     let text = this._trans.__('llm-magic: not loaded');
     let about = this._trans.__('%load_ext llm_magic in a cell loads it');
-    if (session?.problem) {
-      text = this._trans.__('llm-magic: not connected');
-      about = session.problem;
-    } else if (state) {
+    const problem = session?.problem ?? null;
+    if (state) {
       text = line(state, decimals, this._trans);
       about = details(state, decimals, this._trans);
+    } else if (problem !== null) {
+      text = this._trans.__('llm-magic: not connected');
+      about = '';
     }
+    about = [problem, about].filter(Boolean).join('\n');
     const warned = state ? warning(state, this._trans) : '';
     this._button.textContent = text;
     this._button.title = warned ? `${warned}\n${about}` : about;

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
+import { usd } from '../src/format';
 import { Budgets } from '../src/panel/budgets';
 import type { Budget } from '../src/kernel/types';
 import { around, button, find, state } from './panelfakes';
@@ -20,8 +21,8 @@ function budgets(...set: Partial<Budget>[]) {
   const view = new Budgets(given);
   view.update();
   const field = find(view.node, 'input') as HTMLInputElement;
-  return {
-    ...given,
+  return Object.assign(given, {
+    view,
     node: view.node,
     field,
     type: (text: string) => {
@@ -33,19 +34,48 @@ function budgets(...set: Partial<Budget>[]) {
       await Promise.resolve();
     },
     said: (role: string) => find(view.node, `[role=${role}]`).textContent
-  };
+  });
 }
 
 it.each([
   ['0.5', '50', 'fine'],
-  ['0.2', '80', 'warning'],
-  ['0', '100', 'error']
-])('of a dollar %s left are %s percent used: %s', (left, percent, level) => {
-  const { node } = budgets({ left });
+  ['0.8', '80', 'warning'],
+  ['1', '100', 'error']
+])('of a dollar %s are %s percent used: %s', (settled, percent, level) => {
+  const { node } = budgets({ settled });
 
   const meter = find(node, '[role=meter]');
   expect(meter.getAttribute('aria-valuenow')).toBe(percent);
   expect(meter.dataset.level).toBe(level);
+});
+
+it('takes what is set aside for no more than that', () => {
+  const { node } = budgets({ settled: '0.1', reserved: '0.9', left: '0' });
+
+  const meter = find(node, '[role=meter]');
+  expect(meter.dataset.level).toBe('fine');
+  expect(meter.getAttribute('aria-valuetext')).toBe('$0.10 of $1.00, $0.90 set aside');
+});
+
+it('has a bar for each of two blocks, one in the other', () => {
+  const block = { per: 'block', origin: 'with budget()' };
+  const { node } = budgets({ ...block, limit: '1' }, { ...block, limit: '0.5' });
+
+  const told = [...node.querySelectorAll('[role=meter]')].map(one =>
+    one.getAttribute('aria-valuetext')
+  );
+  expect(told).toEqual(['$0.50 of $1.00', '$0.50 of $0.50']);
+});
+
+it('shows amounts anew when people set other decimals', () => {
+  const given = budgets({});
+  given.decimals.mockReturnValue(4);
+  given.usd = amount => usd(amount, 4);
+
+  given.view.update();
+
+  const meter = find(given.node, '[role=meter]');
+  expect(meter.getAttribute('aria-valuetext')).toBe('$0.5000 of $1.0000');
 });
 
 it('says that a ceiling can only be lowered, and where it was set', () => {

@@ -30,7 +30,7 @@ it('saves the notebook, then verifies it, and tells that it runs again', async (
 
   await work.start('verify');
 
-  expect(session.ask.mock.calls[0][0]).toEqual({ type: 'verify', notebook: 'analysis' });
+  expect(session.ask.mock.calls[0][0]).toEqual({ type: 'verify' });
   expect(node.textContent).toContain('The notebook runs again: 1 cell the same.');
   expect(node.textContent).toContain('Stale0');
 });

@@ -1,3 +1,4 @@
+import type { KernelMessage } from '@jupyterlab/services';
 import { Signal } from '@lumino/signaling';
 import { expect, it, vi } from 'vitest';
 
@@ -22,6 +23,11 @@ function made(ids: string[] = []) {
   const kernel = {
     isDisposed: false,
     handleComms: true,
+    status: 'idle',
+    connectionStatus: 'connected',
+    username: 'someone',
+    clientId: 'page',
+    sendShellMessage: vi.fn<(message: unknown) => unknown>(() => ({ done: Promise.resolve() })),
     iopubMessage: new Signal<object, unknown>(owner),
     registerCommTarget: vi.fn(),
     removeCommTarget: vi.fn(),
@@ -29,9 +35,16 @@ function made(ids: string[] = []) {
       Promise.resolve({
         content: { status: 'ok', comms: Object.fromEntries(ids.map(id => [id, {}])) }
       }),
-    createComm: (target: string, commId = 'new') => {
+    createComm: (target: string, commId = `new ${comms.length}`) => {
       const sent: Comm['sent'] = [];
-      const made = { commId, target, sent, open: vi.fn(), send: sent.push.bind(sent) };
+      const made = {
+        commId,
+        target,
+        sent,
+        open: vi.fn(),
+        close: vi.fn(),
+        send: sent.push.bind(sent)
+      };
       comms.push(made);
       return made;
     }
@@ -40,12 +53,18 @@ function made(ids: string[] = []) {
     kernelChanged: new Signal<object, unknown>(owner),
     statusChanged: new Signal<object, string>(owner),
     connectionStatusChanged: new Signal<object, string>(owner),
+    disposed: new Signal<object, void>(owner),
     session: { kernel }
   };
   const link = new KernelLink(context as unknown as Context);
+  const closed = (): unknown[] =>
+    kernel.sendShellMessage.mock.calls.map(([message]) => {
+      const { header, content } = message as KernelMessage.ICommCloseMsg;
+      return [header.msg_type, content.comm_id];
+    });
   const last = (target: string): Comm => comms.filter(one => one.target === target).slice(-1)[0];
   const say = (data: unknown): void => last(STATE).onMsg?.({ content: { data } });
-  return { ids, kernel, context, link, last, say };
+  return { ids, kernel, context, link, closed, last, say };
 }
 
 const settled = (): Promise<void> => new Promise(process.nextTick);
@@ -118,9 +137,40 @@ it('hears a kernel that is too busy to tell where its comm is', async () => {
   expect(heard.mock.calls).toEqual([[state()]]);
 });
 
+it('closes its comm when the notebook is closed, and nothing of a kernel that is dead', async () => {
+  const [alive, dead] = [made(['there']), made(['there'])];
+  await settled();
+  dead.kernel.status = 'dead';
+
+  for (const { link, context } of [alive, dead]) {
+    link.ask({ type: 'mode', mode: 'REPLAY' }).catch(() => undefined);
+    context.disposed.emit();
+  }
+
+  expect(alive.closed()).toEqual([['comm_close', alive.last(CONTROL).commId]]);
+  expect(dead.closed()).toEqual([]);
+  expect([alive.link.isOpen, dead.link.isOpen]).toEqual([false, false]);
+});
+
+it('closes its comm when the page is left, and opens another one where people stay', async () => {
+  const { link, closed, last, say } = made(['there']);
+  await settled();
+  link.ask({ type: 'mode', mode: 'REPLAY' }).catch(() => undefined);
+  const first = last(CONTROL);
+
+  window.dispatchEvent(new Event('beforeunload'));
+  const answer = link.ask({ type: 'mode', mode: 'DISABLED' });
+  say({ type: 'reply', id: last(CONTROL).sent[0].id, result: 1, error: null });
+
+  expect(closed()).toEqual([['comm_close', first.commId]]);
+  expect(last(CONTROL)).not.toBe(first);
+  expect(await answer).toBe(1);
+});
+
 it('waits for no answer to what could not be sent', async () => {
   const { link, last, context } = made(['there']);
   await settled();
+  link.ask({ type: 'mode', mode: null }).catch(() => undefined);
   last(CONTROL).send = () => {
     throw new Error('the connection is gone');
   };

@@ -41,6 +41,31 @@ it('shows items in their order, and only those', () => {
   }
 });
 
+it('shows each of several items that are alike', () => {
+  const { parent, keyed } = list();
+  const twin = { ...one, text: 'its twin' };
+
+  for (const items of [[one, twin], [twin], [two, one, twin], [twin, twin, one]]) {
+    keyed.update(items);
+
+    expect([...parent.children].map(node => node.textContent)).toEqual(
+      items.map(item => item.text)
+    );
+  }
+});
+
+it('shows all anew when what rows go by is another', () => {
+  const { show, keyed } = list();
+  keyed.update([one, two], 2);
+  show.mockClear();
+
+  keyed.update([one, two], 2);
+  expect(show).not.toHaveBeenCalled();
+  keyed.update([one, two], 3);
+
+  expect(show.mock.calls).toEqual([['1'], ['2']]);
+});
+
 it('touches only what changed', () => {
   const { parent, show, keyed } = list();
   keyed.update([one, two]);

@@ -15,10 +15,13 @@ function made({ loaded = true, carried = null as Mode | null, other = null as Mo
     changed: new Signal<object, void>(owner),
     ask: vi.fn<Session['ask']>()
   };
+  let set: Mode | null = null;
   session.ask.mockImplementation(question => {
-    session.state = state({ mode: (question as { mode: Mode | null }).mode ?? 'FALLBACK' });
+    const before = set;
+    set = (question as { mode: Mode | null }).mode;
+    session.state = state({ mode: set ?? 'FALLBACK' });
     session.changed.emit();
-    return Promise.resolve(null);
+    return Promise.resolve(before);
   });
   const keeper = { read: () => carried, write: vi.fn((mode: Mode | null) => (carried = mode)) };
   const mode = new NotebookMode(session as unknown as Session, keeper, () => other);
@@ -89,6 +92,18 @@ it('goes back to the mode before, also when the work fails', async () => {
   expect([...seen, mode.mode]).toEqual(['REPLAY', 'FALLBACK']);
   expect(keeper.write).not.toHaveBeenCalled();
 });
+
+it.each([null, 'DISABLED', 'CAPTURE'] as const)(
+  'leaves behind the mode that was set before: %s',
+  async before => {
+    const { mode, session } = made();
+    await mode.choose(before);
+
+    await mode.during('REPLAY', () => Promise.resolve());
+
+    expect(session.ask).toHaveBeenLastCalledWith({ type: 'mode', mode: before });
+  }
+);
 
 it('has a kernel that is loaded by the work begin in its mode, and go back', async () => {
   const { mode, session } = made({ loaded: false });

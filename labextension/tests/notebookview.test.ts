@@ -35,6 +35,26 @@ it('tells the mode, why it is imposed, and what is wrong', () => {
   expect(find(node, '[role=alert]').textContent).toBe('the ledger cannot be read');
 });
 
+it('says why a kernel that has loaded llm-magic does not speak', () => {
+  const given = around();
+  Object.assign(given.session, { state: null, problem: 'this kernel speaks version 2' });
+  const made = new NotebookView(given);
+
+  made.update();
+
+  expect(find(made.node, '[role=alert]').textContent).toBe('this kernel speaks version 2');
+  expect(button(made.node, 'Copy').closest('[hidden]')).not.toBeNull();
+});
+
+it.each([
+  ['analysis', 'All sessions'],
+  [null, 'This folder']
+])('names the second sum of %s %s', (notebook, title) => {
+  const { node } = view({ notebook });
+
+  expect(find(node, 'thead').textContent).toBe(`This session${title}`);
+});
+
 it('adds up by model and by cell', () => {
   const spent = sums({ spent: '0.5', unknown: 1, live: 2 });
   const { node } = view({

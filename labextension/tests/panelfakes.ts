@@ -70,6 +70,7 @@ export function around() {
   return {
     session: {
       state: state() as State | null,
+      problem: null as string | null,
       calls: [] as Call[],
       ask: vi.fn<Session['ask']>(() => Promise.resolve(null))
     },
@@ -81,6 +82,7 @@ export function around() {
       show: vi.fn(() => true)
     },
     trans,
+    decimals: vi.fn(() => 2),
     usd: (amount: string | null) => usd(amount),
     copy: vi.fn(),
     jump: vi.fn()

@@ -60,6 +60,29 @@ it('parses all but the first line as Markdown', () => {
   expect(names.filter(name => /Setext|Emphasis 1/.test(name))).toEqual([]);
 });
 
+it.each(["{{'", "{{'''x", '{{"a"', '{{#', "{{ '", '{{ a ', '{{ a {{ b }} c }}'])(
+  'reads a cell full of %j a few times over, not once for each opening',
+  unit => {
+    const source = `%%complete\n${unit.repeat(Math.floor(49_900 / unit.length))}`;
+    let read = 0;
+    const judge = (text: string) => {
+      read += text.length;
+      return 'neither' as const;
+    };
+    const before = performance.now();
+
+    placeholders(source, judge);
+
+    expect(read).toBeLessThan(200_000);
+    // It took seconds.
+    expect(performance.now() - before).toBeLessThan(300);
+  }
+);
+
+it('marks each of a hundred expressions in a long text', () => {
+  expect(marked(`{{ x }}${' and words'.repeat(40)}`.repeat(100))).toHaveLength(100);
+});
+
 it('marks nothing in a cell that is too long to be looked at with each key', () => {
   expect(marked('{{ x }} '.repeat(100_000))).toEqual([]);
 });

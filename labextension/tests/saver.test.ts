@@ -12,22 +12,28 @@ function saved(changes: Partial<SavedCassette> = {}): SavedCassette {
   return { name, total: 3, added: 0, replaced: 0, removed: 0, advice: '', ...changes };
 }
 
-function made({ loaded = true, wanted = true } = {}) {
+function made({ loaded = true, wanted = true, path = 'folder/a.ipynb' } = {}) {
   const owner = {};
   const file = {
+    path,
     saveState: new Signal<object, string>(owner),
     pathChanged: new Signal<object, string>(owner)
   };
   const session = {
+    isOpen: true,
     state: loaded ? state() : null,
-    ask: vi.fn<Session['ask']>(() => Promise.resolve(saved()))
+    changed: new Signal<object, void>(owner),
+    ask: vi.fn<Session['ask']>(() => Promise.resolve(saved())),
+    renamed: vi.fn<Session['renamed']>(async ready => {
+      await ready;
+      return null;
+    })
   };
   const notices = { info: vi.fn(), error: vi.fn() };
   const listed = vi.fn(() => Promise.resolve());
   const saver = new Saver(
     file,
-    session,
-    () => 'a',
+    session as unknown as Session,
     () => wanted,
     listed,
     notices,
@@ -46,11 +52,15 @@ it('saves with the notebook and says nothing when nothing changed', async () => 
 
   await notebookSaved();
 
-  expect(session.ask.mock.calls).toEqual([[{ type: 'save', notebook: 'a' }]]);
+  expect(session.ask.mock.calls).toEqual([[{ type: 'save' }]]);
   expect(notices.info).not.toHaveBeenCalled();
 });
 
-it.each([{ loaded: false }, { wanted: false }])('does not save when %o', async options => {
+it.each([
+  { loaded: false },
+  { wanted: false },
+  { path: 'a script that Jupytext shows as a notebook.py' }
+])('does not save when %o', async options => {
   const { session, notebookSaved } = made(options);
 
   await notebookSaved();
@@ -76,43 +86,69 @@ it('tells the same failure once', async () => {
   expect(notices.error.mock.calls).toEqual([['llm-magic: the disk is full']]);
 });
 
-it('lets the file browser list the folder before a cassette in it is moved', async () => {
+it('saves once the kernel has spoken where the notebook was saved before', async () => {
+  const { session, notebookSaved } = made({ loaded: false });
+
+  await notebookSaved();
+  await notebookSaved();
+  session.changed.emit();
+  expect(session.ask).not.toHaveBeenCalled();
+  session.state = state();
+  session.changed.emit();
+  session.changed.emit();
+
+  expect(session.ask.mock.calls).toEqual([[{ type: 'save' }]]);
+});
+
+it('lets the file browser list the folder before a cassette in it is moved, and after', async () => {
   const { file, session, listed } = made();
   let end = (): void => undefined;
   listed.mockReturnValueOnce(new Promise(resolve => (end = resolve)));
+  const heard = vi.fn();
 
   file.pathChanged.emit('b.ipynb');
+  void session.renamed.mock.calls[0][0].then(heard);
   await new Promise(process.nextTick);
 
-  expect(session.ask).not.toHaveBeenCalled();
+  expect(heard).not.toHaveBeenCalled();
   end();
-  await new Promise(process.nextTick);
-  expect(session.ask).toHaveBeenCalledOnce();
-  expect(listed).toHaveBeenCalledTimes(2);
+  await expect.poll(() => listed.mock.calls.length).toBe(2);
+  expect(heard).toHaveBeenCalledOnce();
 });
 
-it('tells the kernel the new name, and people what the kernel says to that', async () => {
+it.each([
+  ['fails', () => Promise.reject(new Error('no such folder'))],
+  ['never ends', () => new Promise<void>(() => undefined)]
+])('tells the kernel the new name also when a listing %s', async (_, listing) => {
+  vi.useFakeTimers();
+  const { file, session, listed, notices } = made();
+  listed.mockImplementation(listing);
+
+  file.pathChanged.emit('b.ipynb');
+  const ready = session.renamed.mock.calls[0][0];
+  await vi.runAllTimersAsync();
+
+  await expect(ready).resolves.toBeUndefined();
+  expect(notices.error).not.toHaveBeenCalled();
+  vi.useRealTimers();
+});
+
+it('tells people what the kernel says to a new name', async () => {
   const { file, session, notices } = made();
-  session.ask.mockResolvedValue('the old cassette stays');
+  session.renamed.mockResolvedValue('the old cassette stays');
 
   file.pathChanged.emit('folder/b.ipynb');
   await new Promise(process.nextTick);
 
-  expect(session.ask.mock.calls).toEqual([[{ type: 'renamed', notebook: 'a' }]]);
   expect(notices.info).toHaveBeenCalledWith('llm-magic: the old cassette stays');
 });
 
-it('saves after the kernel has heard of a new name, not before', async () => {
-  const { file, session, listed, saver } = made();
-  let end = (): void => undefined;
-  listed.mockReturnValueOnce(new Promise(resolve => (end = resolve)));
+it('tells a kernel nothing of the name of a script', () => {
+  const { file, session } = made({ path: 'a.py' });
 
-  file.pathChanged.emit('b.ipynb');
-  const saving = saver.save();
-  end();
-  await saving;
+  file.pathChanged.emit('b.py');
 
-  expect(session.ask.mock.calls.map(([asked]) => asked.type)).toEqual(['renamed', 'save']);
+  expect(session.renamed).not.toHaveBeenCalled();
 });
 
 it.each([

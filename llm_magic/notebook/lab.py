@@ -259,7 +259,10 @@ class Reply(TypedDict):
 
 
 class Hello(TypedDict):
-    """A page has come: send it everything. It says which notebook it shows, and the mode in it."""
+    """A page has come: send it everything. It says which notebook it shows, and the mode in it.
+
+    The result is what went wrong all the same, in words, or null.
+    """
 
     type: Literal["hello"]
     id: str
@@ -269,7 +272,10 @@ class Hello(TypedDict):
 
 
 class ModeAsked(TypedDict):
-    """Set the mode; null leaves it to the settings again."""
+    """Set the mode; null leaves it to the settings again.
+
+    The result is the mode that was set before, null where that was up to the settings.
+    """
 
     type: Literal["mode"]
     id: str

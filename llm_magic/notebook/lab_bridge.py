@@ -8,10 +8,12 @@ nothing is told and no thread begins.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
 import os
 import sqlite3
 import threading
+import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -42,6 +44,8 @@ class Bridge:
         self._reader = Reader()
         self._calls = CallLog()
         self._told: State | None = None
+        # Whether something did not reach the pages: they are then told everything.
+        self._behind = False
         self._unwatch: Callable[[], None] | None = None
         self._explaining = False
         self._work: dict[str, Work] = {}
@@ -85,7 +89,12 @@ class Bridge:
             changes.tell()
 
     def _reply(self, name: str, result: Any = None, error: str | None = None) -> None:
-        self._send(Reply(type="reply", id=name, result=result, error=error))
+        try:
+            reply = Reply(type="reply", id=name, result=result, error=error)
+            self._send(_encodable(reply))
+        except (TypeError, ValueError) as problem:
+            # No JSON; whoever waits for it is told in any case.
+            self._send(Reply(type="reply", id=name, result=None, error=one_line(problem)))
 
     # What is told
 
@@ -94,24 +103,36 @@ class Bridge:
         with self._lock:
             if self._closed:
                 return
-            self._told = self._reader.state()
-            self._send(self._told)
-            self._send_calls(self._calls.newest)
             if self._unwatch is None:
-                self._unwatch = changes.watch(self._publish)
+                self._unwatch = changes.watch(self._follow)
+            self._behind = True
+            self._catch_up()
         self._explain_soon()
+
+    def _follow(self) -> None:
+        """Publish after a change; who raises here is not called after the next one."""
+        was_behind = self._behind
+        try:
+            self._publish()
+        except Exception:
+            if not was_behind:  # It may fail at every change, and is printed once.
+                traceback.print_exc()
 
     def _publish(self) -> None:
         """Send what is other than it was."""
         with self._lock:
             if self._unwatch is None:
                 return
-            state = self._reader.state()
-            if state != self._told:
-                self._told = state
-                self._send(state)
-            self._send_calls(self._calls.news)
+            self._catch_up()
         self._explain_soon()
+
+    def _catch_up(self) -> None:
+        everything, self._behind = self._behind, False
+        state = self._reader.state()
+        if everything or state != self._told:
+            self._told = state
+            self._tell(state)
+        self._send_calls(self._calls.newest if everything else self._calls.news)
 
     def _send_calls(self, read: Callable[[], Calls | None]) -> None:
         try:
@@ -119,7 +140,14 @@ class Bridge:
         except (LLMMagicError, sqlite3.Error, OSError):
             return  # The state says in words that the ledger or a setting cannot be read.
         if calls is not None:
-            self._send(calls)
+            self._tell(calls)
+
+    def _tell(self, message: State | Calls) -> None:
+        try:
+            self._send(_encodable(message))
+        except Exception:
+            self._behind = True
+            raise
 
     def _explain_soon(self) -> None:
         with self._lock:
@@ -138,7 +166,8 @@ class Bridge:
                     return
             row, error = found
             text = lab_calls.explain(error)
-            with self._lock:
+            # What does not reach the pages now does so after the next change.
+            with self._lock, contextlib.suppress(Exception):
                 self._send_calls(functools.partial(self._calls.explained, row, text))
 
     # What takes long
@@ -193,3 +222,14 @@ class Bridge:
             under_way = [*self._work.values()]
         for work in under_way:
             work.stop()
+
+
+def _encodable(value: Any) -> Any:
+    """The same without halves of surrogate pairs: one in a text, and nothing could be sent."""
+    if isinstance(value, str):
+        return value if value.isascii() else value.encode("utf-8", "replace").decode()
+    if isinstance(value, dict):
+        return {_encodable(name): _encodable(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_encodable(part) for part in value]
+    return value

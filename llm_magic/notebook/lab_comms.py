@@ -27,7 +27,7 @@ class Comms:
 
         self._lock = threading.Lock()
         self._bridge: Bridge | None = None
-        self._controls: list[Any] = []
+        self._controls: dict[str, Any] = {}
         self._state: Any = None
         self._manager = get_comm_manager()
         self._manager.register_target(CONTROL, self._control_opened)
@@ -51,13 +51,20 @@ class Comms:
             self._manager.register_comm(self._state)
 
     def _control_opened(self, comm: Any, message: Any) -> None:
-        self._controls.append(comm)
+        self._controls[comm.comm_id] = comm
+        comm.on_close(self._control_closed)
+        # Not even that it is closed: all pages would hear it, and those that have not opened it
+        # print an error.
+        comm.publish_msg = lambda *_, **__: None
         # Not by comm.on_msg(), which fires IPython's post_execute: matplotlib would then show and
         # close the figures that the running cell still draws.
         comm.handle_msg = self._hear
         # The first question may come with the opening: ipykernel warns, on the user's stderr, of
         # one that comes before it has handled the opening.
         self._hear(message)
+
+    def _control_closed(self, message: Any) -> None:
+        self._controls.pop(message["content"]["comm_id"], None)
 
     def _hear(self, message: Any) -> None:
         with self._lock:
@@ -72,11 +79,14 @@ class Comms:
             self._state.send(message)
 
     def close(self) -> None:
-        """End what is under way and close the comms; pages notice."""
+        """End what is under way and close the comms; pages notice it at ours."""
         self._manager.unregister_target(CONTROL, self._control_opened)
         with self._lock:
             bridge = self._bridge
         if bridge is not None:
             bridge.close()
-        for comm in [*self._controls, *([self._state] if self._state is not None else [])]:
+        for comm in self._controls.values():
             comm.close()
+        self._controls.clear()
+        if self._state is not None:
+            self._state.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,6 +17,7 @@ from llm_magic.exceptions import LLMMagicError, did_you_mean
 from llm_magic.formats import usd
 from llm_magic.notebook import money_commands, plan, verification
 from llm_magic.notebook.display import visible
+from llm_magic.notebook.failing import one_line
 from llm_magic.notebook.lab import VERSION, CallDetail, NotebookPlan, PlannedCall, SavedCassette
 from llm_magic.notebook.lab_state import IMPOSED
 from llm_magic.shelf import Saved
@@ -58,8 +60,11 @@ class Work:
 # The mode and the name
 
 
-def hello(asked: Mapping[str, Any]) -> None:
-    """A page has come: the mode and the name of its notebook count where nothing else was said."""
+def hello(asked: Mapping[str, Any]) -> str | None:
+    """A page has come: the mode and the name of its notebook count where nothing else was said.
+
+    Returns what went wrong; the page is told all the rest.
+    """
     if asked.get("version") != VERSION:
         raise RequestError(
             f"the page speaks version {asked.get('version')!r:.20} of llm-magic's messages, this"
@@ -67,13 +72,17 @@ def hello(asked: Mapping[str, Any]) -> None:
             " reload the page"
         )
     mode, notebook = _maybe(asked, "mode"), _maybe(asked, "notebook")
-    settings = config.default()
+    settings, problem = config.default(), None
     if notebook is not None and _is_called(_checked(notebook)):
-        _rename(notebook)
+        try:
+            _rename(notebook)
+        except (LLMMagicError, sqlite3.Error, OSError) as error:
+            problem = one_line(error)
     unset = "mode" not in settings.session and not settings.imposed
     # CAPTURE would ask anew, and cost, because somebody opened a notebook.
     if mode is not None and unset and Mode.parse(mode) is not Mode.CAPTURE:
         _set_mode(mode)
+    return problem
 
 
 def _is_called(notebook: str) -> bool:
@@ -88,12 +97,14 @@ def _is_called(notebook: str) -> bool:
     return known is None or not workspace.notebook_path(known).exists()
 
 
-def mode(asked: Mapping[str, Any]) -> None:
-    """Set the mode of this session, or leave it to the settings again."""
+def mode(asked: Mapping[str, Any]) -> str | None:
+    """Set the mode of this session, or leave it to the settings again; returns what was set."""
     wanted = _maybe(asked, "mode")
     if config.default().imposed and wanted != Mode.REPLAY:
         raise RequestError(f"mode: REPLAY; {IMPOSED}, and nothing in the notebook loosens it")
+    before = config.default().session.get("mode")
     _set_mode(wanted)
+    return None if before is None else str(before)
 
 
 def _set_mode(wanted: str | None) -> None:

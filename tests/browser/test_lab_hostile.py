@@ -28,10 +28,36 @@ LIVE = """() => {
     .filter(node => !node.closest('mjx-container') && alive(node))
     .map(node => node.outerHTML.slice(0, 200));
 }"""
+# The same of the panel and of the plan, in which there is more, and none of it from a notebook.
+LIVE_AROUND = """() => {
+  const allowed = RegExp('^(class|open|hidden|name|title|role|aria-[a-z]+|tabindex|type|value'
+    + '|scope|colspan|inputmode|autocomplete|placeholder|data-(outcome|level|status))$');
+  const elements = RegExp('^(header|h2|h3|p|strong|b|span|div|section|article|details|summary|code'
+    + '|pre|time|table|caption|thead|tbody|tr|th|td|dl|dt|dd|ul|li|progress)$');
+  const controls = /^(button|input|select|option|form)$/;
+  const alive = node => {
+    const isControl = controls.test(node.localName)
+      && (node.localName === 'option' || node.closest('.jp-LlmMagic-panel'));
+    const isFill = ({ name, value }) => name === 'style' && /^width: [\\d.]+%;$/.test(value);
+    return !(elements.test(node.localName) || isControl)
+      || [...node.attributes].some(one => !allowed.test(one.name) && !isFill(one));
+  };
+  return [...document.querySelectorAll('.jp-LlmMagic-panel *, .jp-LlmMagic-plan *')]
+    .filter(alive)
+    .map(node => node.outerHTML.slice(0, 200));
+}"""
+UNFOLD_ROWS = """panel => {
+  for (const row of panel.querySelectorAll('details')) row.open = true;
+}"""
+SHOW_ALL = """panel => {
+  for (const one of panel.querySelectorAll('button'))
+    if (one.textContent === 'Show recording') one.click();
+}"""
 UNFOLD = """() => {
   for (const details of document.querySelectorAll('.jp-LlmMagic-answer details'))
     details.open = true;
 }"""
+BEGIN_COMMAND = "name => { void window.jupyterapp.commands.execute(name); }"
 MALFORMED = [
     None,
     "text",
@@ -105,6 +131,60 @@ def test_no_payload_does_anything_in_an_answer_a_badge_or_a_prompt(tab):
     assert tab.page.evaluate(LIVE) == []
     assert tab.page.evaluate("window.ran") is None
     assert tab.problems == []
+
+
+def test_no_payload_does_anything_in_the_panel_or_in_a_plan(tab):
+    name = PAYLOADS["image that fails"]
+    texts = [text.encode("utf-8", "replace").decode() for text in PAYLOADS.values()]
+    for text in texts:
+        tab.models.reply(text)
+    tab.models.fail(400, message=name)
+    code = (
+        "import contextlib, llm_magic\n"
+        f"for text in {texts!r}:\n"
+        f"    llm_magic.complete(text, model={'openai/' + name!r})\n"
+        f"with contextlib.suppress(Exception):\n    llm_magic.complete({name!r} * 2)"
+    )
+    drifted = "\n".join(f"print({text!r})" for text in texts)
+    saved = nbformat.v4.new_output("stream", text="\n".join(reversed(texts)))
+    miss = nbformat.v4.new_code_cell(f"%%complete --mode REPLAY\n{name * 3}")
+    broken = nbformat.v4.new_code_cell(f"raise ValueError({name!r})")
+    show(
+        tab,
+        "hostile-panel.ipynb",
+        *[nbformat.v4.new_code_cell(line) for line in ("%load_ext llm_magic", code)],
+        miss,
+        nbformat.v4.new_code_cell("%llm budget 1"),
+        nbformat.v4.new_code_cell(drifted, outputs=[saved], execution_count=1),
+        nbformat.v4.new_code_cell(f"%%complete -m openai/{name}\n{{{{ 1 }}}}"),
+        broken,
+    )
+    tab.command("llm-magic:open-panel")
+    panel = tab.page.locator(".jp-LlmMagic-panel")
+    for index in range(4):
+        tab.run(index)
+    calls = panel.get_by_role("list", name="Calls, newest first").get_by_role("listitem")
+    expect(calls).to_have_count(len(texts) + 2)
+
+    panel.evaluate(UNFOLD_ROWS)
+    expect(calls.first).to_contain_text("not recorded")
+    expect(calls.nth(1)).to_contain_text(f"answered 400: {name}")
+    expect(panel.locator(".jp-LlmMagic-misses")).to_contain_text(name * 3)
+    expect(panel.get_by_role("table", name="By model")).to_contain_text(name)
+    panel.evaluate(SHOW_ALL)
+    expect(panel.get_by_role("group", name="Response")).to_have_count(len(texts))
+    panel.get_by_role("button", name="Verify").click()
+    expect(panel.locator(".jp-LlmMagic-report")).to_contain_text("drifted")
+    expect(panel.locator(".jp-LlmMagic-report")).to_contain_text(name)
+    assert tab.page.evaluate(LIVE_AROUND) == []
+
+    tab.page.evaluate(BEGIN_COMMAND, "llm-magic:plan")
+    plan = tab.page.locator(".jp-LlmMagic-plan")
+    expect(plan).to_contain_text(name)
+    assert tab.page.evaluate(LIVE_AROUND) == []
+    assert tab.page.evaluate("window.ran") is None
+    assert tab.problems == []
+    tab.page.keyboard.press("Escape")
 
 
 def test_provenance_that_is_none_is_shown_as_an_answer_all_the_same(tab):

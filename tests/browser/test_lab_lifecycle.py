@@ -17,6 +17,9 @@ MANY = 50
 CALLS = f"import llm_magic\nfor n in range({MANY}):\n    llm_magic.complete(f'Busy {{n}}?')"
 CONNECTED = """() => window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel
   ?.connectionStatus === 'connected'"""
+COMMS = """import comm
+print(sorted(one.target_name for one in comm.get_comm_manager().comms.values()))"""
+PRINT = "url => (0, eval)(`console.debug('activated')\\n//# sourceURL=${url}`)"
 CRASH = "import os\nos._exit(1)"
 DIALOG = ".jp-Dialog .jp-mod-accept"
 BEGIN_COMMAND = "name => { void window.jupyterapp.commands.execute(name); }"
@@ -112,6 +115,34 @@ def test_two_pages_and_a_console_on_one_kernel_stay_in_step(tab, browser):
     other.page.close()
     # The console is a second connection to the kernel, which JupyterLab gives no comms.
     assert {problem[:23] for problem in tab.problems} <= {"console: Comm not found"}
+    tab.problems.clear()
+
+
+def test_a_page_that_is_left_leaves_nothing_in_the_kernel_and_an_unload_is_quiet(tab):
+    name = "left-behind.ipynb"
+    tab.open(name, LOAD, COMMS, "%unload_ext llm_magic")
+    tab.run(0)
+    for _ in range(2):
+        expect(status(tab)).to_contain_text("llm-magic: FALLBACK")
+        tab.save()
+        tab.reload(name)
+    expect(status(tab)).to_contain_text("llm-magic: FALLBACK")
+
+    tab.run(1)
+
+    expect(tab.output(1)).to_have_text("['llm_magic', 'llm_magic.control']")
+    tab.run(2)
+    expect(status(tab)).to_have_text("llm-magic: not loaded")
+
+
+def test_whatever_our_extension_prints_fails_its_test(tab):
+    tab.open("prints.ipynb", "1")
+    assert tab.problems == []
+
+    tab.page.evaluate(PRINT, f"{tab.lab.url}lab/extensions/llm-magic/static/ours.js")
+    tab.page.evaluate(PRINT, f"{tab.lab.url}lab/extensions/another/static/theirs.js")
+
+    assert tab.problems == ["console: activated"]
     tab.problems.clear()
 
 

@@ -48,6 +48,7 @@ def test_the_switch_shows_the_kernels_mode_sets_it_while_a_cell_runs_and_keeps_a
     tab.ended(1)
     tab.run(2)
     expect(tab.output(2)).to_contain_text("mode: CAPTURE")
+    tab.carries("DISABLED")
     tab.save()
     assert kept(path) == {"mode": "DISABLED"}
 
@@ -63,6 +64,7 @@ def test_the_switch_shows_the_kernels_mode_sets_it_while_a_cell_runs_and_keeps_a
 
     switch(tab).select_option("")
     expect(switch(tab)).to_have_value("FALLBACK")
+    tab.carries(None)
     tab.save()
     assert kept(path) is None
 
@@ -72,6 +74,7 @@ def test_a_mode_chosen_before_llm_magic_is_loaded_counts_from_the_first_cell_on(
     path = tab.open(name, LOAD, ASK)
 
     switch(tab).select_option("REPLAY")
+    tab.carries("REPLAY")
     tab.run_all()
 
     expect(tab.output(1)).to_contain_text("ReplayMissError")

@@ -17,6 +17,12 @@ PROMPT = r"""%%complete -m openai/gpt-5-mini
 # The mime type of a cell's model, which the notebook and other extensions go by.
 MIME = "() => window.jupyterapp.shell.currentWidget.content.activeCell.model.mimeType"
 
+# All the ways in which letters are shown in a part of an editor.
+LOOKS = """part => [...new Set([part, ...part.querySelectorAll('*')].map(node => {
+  const { color, fontStyle, fontWeight, textDecorationLine } = getComputedStyle(node);
+  return [color, fontStyle, fontWeight, textDecorationLine].join(' ');
+}))]"""
+
 
 def marks(tab, name, index=0):
     return tab.cell(index).locator(f".jp-LlmMagic-{name}")
@@ -69,6 +75,14 @@ def test_a_prompt_reads_as_one_as_long_as_it_is_one_and_is_saved_as_it_was(tab):
     tab.save()
     tab.reload("prompts.ipynb")
     expect(marks(tab, "placeholder")).to_have_count(1)
+
+
+def test_python_in_a_prompt_looks_like_plain_text(tab):
+    tab.open("plain.ipynb", "%%complete\nplain words\n{{ reviews[1] + a ** b ** c }}")
+    expect(marks(tab, "placeholder")).to_have_text("{{ reviews[1] + a ** b ** c }}")
+
+    plain = tab.cell(0).locator(".cm-line").nth(1).evaluate(LOOKS)
+    assert marks(tab, "placeholder").evaluate(LOOKS) == plain
 
 
 def test_tab_offers_options_and_models_in_the_first_line(tab):

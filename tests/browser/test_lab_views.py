@@ -9,6 +9,15 @@ pytestmark = pytest.mark.usefixtures("extension")
 
 LOAD = "%load_ext llm_magic"
 ASK = "%%complete\nWhy two?"
+# What the page asks of the kernel from now on.
+LISTEN = """() => {
+  window.asked = [];
+  const { kernel } = window.jupyterapp.shell.currentWidget.sessionContext.session;
+  kernel.anyMessage.connect((_, { direction, msg }) => {
+    if (direction === 'send' && msg.header.msg_type === 'comm_msg')
+      window.asked.push(msg.content.data.type);
+  });
+}"""
 CLOSE = "() => window.jupyterapp.shell.currentWidget.close()"
 # The other one is what people look at before the kernel has answered.
 RUN_AND_LEAVE = """async name => {
@@ -36,19 +45,22 @@ def test_two_views_of_a_notebook_are_told_the_same_and_save_one_cassette(tab):
     tab.run_all()
 
     expect(status(tab)).to_contain_text("llm-magic: FALLBACK")
-    tab.command("llm-magic:mode-replay")
+    tab.command("llm-magic:mode-replay")  # which ends once the notebook carries it
     for shown in switches(tab).all():
         expect(shown).to_have_value("REPLAY")
+    tab.page.evaluate(LISTEN)
     tab.save()
     tab.command("apputils:display-notifications")
     told = tab.page.locator(".jp-Notification-List").get_by_text("views.cassette.jsonl saved")
     expect(told).to_have_count(1)
+    assert tab.page.evaluate("window.asked") == ["save"]
     assert "To compare." in path.with_name("views.cassette.jsonl").read_text()
 
     tab.page.evaluate(CLOSE)
     expect(switches(tab)).to_have_count(1)
     switches(tab).select_option("DISABLED")
     expect(status(tab)).to_contain_text("llm-magic: DISABLED")
+    tab.carries("DISABLED")
     tab.save()
     tab.reload("views.ipynb")
     tab.command("docmanager:clone")

@@ -17,6 +17,7 @@ import pytest
 from IPython.core.displaypub import CapturingDisplayPublisher
 from IPython.core.interactiveshell import InteractiveShell
 from jupyter_client.manager import KernelManager
+from jupyter_client.session import json_packer
 from traitlets.config import Config
 
 from llm_magic import cli
@@ -267,6 +268,7 @@ class Pages:
         self.bridge = Bridge(self._hear)
 
     def _hear(self, message):
+        json_packer(message)  # as on its way to a real page
         with self._news:
             self.heard.append(message)
             self._news.notify_all()
@@ -366,6 +368,10 @@ class KernelPage:
     def send(self, asked):
         """Ask something else."""
         return self._send("comm_msg", {"comm_id": self._comm, "data": asked})
+
+    def close(self):
+        """Close the comm, as a page does that is left."""
+        return self._send("comm_close", {"comm_id": self._comm, "data": {}})
 
     def hears(self, wanted):
         """The next message of llm-magic for which ``wanted(data)`` holds."""

@@ -15,7 +15,7 @@ from llm_magic.exceptions import ReplayMissError, StoreError
 from llm_magic.history import History
 from llm_magic.notebook import changes
 from llm_magic.notebook.lab import VERSION
-from llm_magic.notebook.lab_requests import Work
+from llm_magic.notebook.lab_requests import QUICK, Work
 
 MODEL = "openai/gpt-5-mini"
 KEY = "sk-abcdefghijklmnopqrstuvwxyz"
@@ -228,6 +228,36 @@ def test_who_waits_for_long_work_is_answered_also_when_nobody_can_be_told(
     plan = pages.ask("plan", notebook="a")
 
     assert plan["calls"] == []
+
+
+def test_what_cannot_be_sent_is_answered_with_the_reason(pages, monkeypatch):
+    monkeypatch.setitem(QUICK, "mode", lambda asked: object())
+
+    told = pages.refused("mode", mode=None)
+
+    assert "object" in told
+
+
+def test_what_did_not_reach_the_pages_does_with_the_next_change(pages, monkeypatch, capsys):
+    pages.hello()
+    pages.heard.clear()
+    broken = threading.Event()
+
+    def fails(message):
+        broken.set()
+        raise OSError("no socket")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pages.bridge, "_send", fails)
+        complete("lost", model="echo/echo")
+        assert broken.wait(60)
+    complete("heard", model="echo/echo")
+
+    told = pages.wait(lambda one: one["type"] == "calls" and len(one["calls"]) == 2)
+    assert told["reset"]
+    assert [call["prompt"] for call in told["calls"]] == ["lost", "heard"]
+    assert pages.state["session"]["live"] == 2
+    assert capsys.readouterr().err.count("Traceback") == 1
 
 
 def test_a_hello_that_comes_after_the_end_begins_nothing(pages):

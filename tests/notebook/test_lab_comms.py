@@ -123,17 +123,37 @@ def test_unloading_closes_and_loading_again_opens(open_page):
     opened = kernel.run("%load_ext llm_magic")
     again = type(page)(kernel).hello()
 
-    assert kinds(closed) == ["comm_close", "comm_close"]
+    assert kinds(closed) == ["comm_close"]
     assert kinds(opened) == ["comm_open"]
     assert again["kernel"] == before["kernel"]
     reloaded = kernel.run("%reload_ext llm_magic")
-    assert kinds(reloaded) == ["comm_close", "comm_close", "comm_open"]
+    assert kinds(reloaded) == ["comm_close", "comm_open"]
     left = (
         "import comm, threading; manager = comm.get_comm_manager()\n"
         "print(len(manager.comms), list(manager.targets), threading.active_count())"
     )
     told = kernel.printed(f"%unload_ext llm_magic\n{left}")
     assert told.startswith("0 []")
+
+
+def test_a_page_that_leaves_takes_its_comm_with_it(open_page):
+    kernel, page = open_page()
+    page.hello()
+    page.reply("hello")
+    other = type(page)(kernel)
+    other.hello()
+    other.reply("hello")
+
+    page.close()
+    other.send({"type": "mode", "id": "1", "mode": None})
+    other.reply("1")
+
+    left = "import comm\nprint(len(comm.get_comm_manager().comms))"
+    assert kernel.printed(left) == "2\n"
+    closed = kernel.run("%unload_ext llm_magic")
+    assert [one["content"]["comm_id"] for one in closed if one["msg_type"] == "comm_close"] == [
+        kernel.opened[0]["comm_id"]
+    ]
 
 
 def test_a_page_without_our_part_closes_the_comm_for_itself_only(open_page):

@@ -12,6 +12,7 @@ import pytest
 from llm_magic import client, complete, config
 from llm_magic.config import Settings
 from llm_magic.notebook.lab_requests import Work
+from llm_magic.testing import exchange
 from llm_magic.verify import Report
 
 MODEL = "openai/gpt-5-mini"
@@ -78,6 +79,12 @@ def test_a_mode_is_set_and_left_to_the_settings_again(pages, monkeypatch):
 
     assert (first["mode"], first["origin"]) == ("CAPTURE", "%llm config")
     assert (pages.state["mode"], pages.state["origin"]) == ("DISABLED", "LLM_MAGIC_MODE")
+
+
+def test_whoever_sets_a_mode_is_told_the_one_that_was_set_before(pages):
+    before = [pages.ask("mode", mode=mode) for mode in ("REPLAY", "CAPTURE", None, None)]
+
+    assert before == [None, "REPLAY", "CAPTURE", None]
 
 
 def test_an_imposed_replay_is_not_loosened_and_the_reason_is_told(pages, monkeypatch):
@@ -205,6 +212,16 @@ def test_a_recording_is_told_in_full_without_being_used(pages, named, server):
     assert client.default().shelf.used == set()
 
 
+def test_a_recording_with_half_a_character_is_told(pages, named, server, monkeypatch):
+    monkeypatch.setattr(exchange, "to_json", lambda value: json.dumps(value).encode())
+    server.reply("half \ud83d of it")
+    answer = complete("Why?", model=MODEL)
+
+    told = pages.ask("call", key=answer.key, ordinal=0)
+
+    assert told["response"]["choices"][0]["message"]["content"] == "half ? of it"
+
+
 def test_a_recording_of_the_cassette_is_told(pages, named, server):
     answer = complete("Why?", model=MODEL)
     pages.ask("save", notebook="a")
@@ -295,6 +312,22 @@ def test_a_hello_tells_of_a_rename_that_nobody_told(pages, named, server):
 
     assert pages.state["notebook"] == "b"
     assert len(lines("b")) == 1
+
+
+def test_a_hello_whose_rename_fails_sets_the_mode_tells_all_and_says_what_failed(
+    pages, named, server
+):
+    complete("one", model=MODEL)
+    pages.ask("save", notebook="a")
+    path = Path("a.cassette.jsonl")
+    path.write_text(f"<<<<<<< HEAD\n{path.read_text()}")
+    named.rename("b.ipynb")
+
+    problem = pages.hello(notebook="b", mode="REPLAY")
+
+    assert "a.cassette.jsonl" in problem
+    assert (pages.state["notebook"], pages.state["mode"]) == ("b", "REPLAY")
+    assert [call["prompt"] for call in pages.calls] == ["one"]
 
 
 def test_a_second_notebook_on_the_same_kernel_does_not_rename_the_first(

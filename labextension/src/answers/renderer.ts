@@ -23,13 +23,16 @@ const RANK = 40;
 class RenderedAnswer extends Widget implements IRenderMime.IRenderer {
   /**
    * @param _tools - what the view works with
+   * @param _settings - has it shown anew when amounts are shown otherwise
    * @param _typesetter - shows formulas
    */
   constructor(
     private readonly _tools: AnswerTools,
+    private readonly _settings: ISettings,
     private readonly _typesetter: IRenderMime.ILatexTypesetter | null
   ) {
     super();
+    _settings.changed.connect(this._onSettings, this);
     this.addClass('jp-RenderedHTMLCommon');
     this.addClass('jp-RenderedHTML');
     this.addClass('jp-LlmMagic-answer');
@@ -38,6 +41,7 @@ class RenderedAnswer extends Widget implements IRenderMime.IRenderer {
 
   /** Show an output. */
   renderModel(model: IRenderMime.IMimeModel): Promise<void> {
+    this._shown = { model, decimals: this._settings.decimals };
     this.node.replaceChildren(answerView(model.data, this._tools));
     if (this.isAttached) {
       this._typeset();
@@ -45,8 +49,19 @@ class RenderedAnswer extends Widget implements IRenderMime.IRenderer {
     return Promise.resolve();
   }
 
+  override dispose(): void {
+    this._settings.changed.disconnect(this._onSettings, this);
+    super.dispose();
+  }
+
   protected override onAfterAttach(): void {
     this._typeset();
+  }
+
+  private _onSettings(): void {
+    if (this._shown && this._shown.decimals !== this._settings.decimals) {
+      void this.renderModel(this._shown.model);
+    }
   }
 
   private _typeset(): void {
@@ -57,6 +72,8 @@ class RenderedAnswer extends Widget implements IRenderMime.IRenderer {
       });
     }
   }
+
+  private _shown: { model: IRenderMime.IMimeModel; decimals: number } | null = null;
 }
 
 /** Shows answers, with all that is known of where they came from. */
@@ -96,6 +113,7 @@ export const renderer: JupyterFrontEndPlugin<void> = {
               Clipboard.copyToSystem(text);
             }
           },
+          settings,
           latexTypesetter
         );
         return made;

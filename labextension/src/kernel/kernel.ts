@@ -1,5 +1,6 @@
 import type { ISessionContext } from '@jupyterlab/apputils';
-import type { Kernel, KernelMessage } from '@jupyterlab/services';
+import { KernelMessage } from '@jupyterlab/services';
+import type { Kernel } from '@jupyterlab/services';
 import { PromiseDelegate, UUID } from '@lumino/coreutils';
 import type { IDisposable } from '@lumino/disposable';
 import { Signal } from '@lumino/signaling';
@@ -34,12 +35,16 @@ export class KernelLink implements IDisposable {
     _context.kernelChanged.connect(this._onKernelChanged, this);
     _context.statusChanged.connect(this._onStatus, this);
     _context.connectionStatusChanged.connect(this._onConnection, this);
+    // Before the connection goes with it.
+    _context.disposed.connect(this.dispose, this);
+    // What is sent later than that, when the page is gone for certain, gets lost.
+    window.addEventListener('beforeunload', this._hangUp);
     this._follow(_context.session?.kernel ?? null);
   }
 
   /** Whether the kernel has loaded llm-magic. */
   get isOpen(): boolean {
-    return this._control !== null;
+    return this._state !== null;
   }
 
   /** The connection was made; say hello. */
@@ -70,16 +75,14 @@ export class KernelLink implements IDisposable {
    * KernelGoneError
    */
   async ask(question: Question, stop?: AbortSignal): Promise<unknown> {
-    if (this._control === null) {
-      throw new KernelGoneError();
-    }
+    const control = this._calling();
     const id = UUID.uuid4();
     const answer = new PromiseDelegate<unknown>();
-    this._control.send({ ...question, id });
+    control.send({ ...question, id });
     this._waiting.set(id, answer); // Not before: what could not be sent has no answer.
     stop?.addEventListener('abort', () => {
       if (this._waiting.has(id)) {
-        this._control?.send({ type: 'stop', id: UUID.uuid4(), asked: id });
+        this._calling().send({ type: 'stop', id: UUID.uuid4(), asked: id });
       }
     });
     return answer.promise;
@@ -93,7 +96,8 @@ export class KernelLink implements IDisposable {
     this._context.kernelChanged.disconnect(this._onKernelChanged, this);
     this._context.statusChanged.disconnect(this._onStatus, this);
     this._context.connectionStatusChanged.disconnect(this._onConnection, this);
-    this._forget();
+    this._context.disposed.disconnect(this.dispose, this);
+    window.removeEventListener('beforeunload', this._hangUp);
     this._leave();
     Signal.clearData(this);
   }
@@ -119,7 +123,6 @@ export class KernelLink implements IDisposable {
     if (this._kernel === kernel) {
       return;
     }
-    this._forget();
     this._leave();
     this._kernel = kernel;
     if (kernel) {
@@ -130,11 +133,52 @@ export class KernelLink implements IDisposable {
   }
 
   private _leave(): void {
+    this._hangUp();
     this._kernel?.iopubMessage.disconnect(this._onMessage, this);
     if (this._kernel && !this._kernel.isDisposed) {
       this._kernel.removeCommTarget(STATE, this._onOpen);
     }
+    this._kernel = null;
+    this._forget();
   }
+
+  /** The comm to ask on. */
+  private _calling(): Kernel.IComm {
+    if (this._kernel === null || this._state === null) {
+      throw new KernelGoneError();
+    }
+    if (this._control === null) {
+      this._control = this._kernel.createComm(CONTROL);
+      this._control.open();
+    }
+    return this._control;
+  }
+
+  /**
+   * Close the comm that we opened: a kernel that goes on without us would keep it.
+   *
+   * Where people stay on the page after all, the next question opens another one. Not by
+   * `IComm.close()`, which also ends the subshell that the comm is on, often before that has heard
+   * that the comm is closed.
+   */
+  private readonly _hangUp = (): void => {
+    const [kernel, control] = [this._kernel, this._control];
+    this._control = null;
+    const isThere = kernel !== null && !kernel.isDisposed && kernel.status !== 'dead';
+    if (!control || !isThere || kernel.connectionStatus !== 'connected') {
+      return;
+    }
+    const closing = KernelMessage.createMessage({
+      msgType: 'comm_close',
+      channel: 'shell',
+      username: kernel.username,
+      session: kernel.clientId,
+      content: { comm_id: control.commId, data: {} }
+    });
+    kernel.sendShellMessage(closing).done.catch(() => {
+      // The connection ended before the kernel said that it has heard it.
+    });
+  };
 
   /**
    * After a reload of the page the kernel still has its comm: look it up.
@@ -161,7 +205,7 @@ export class KernelLink implements IDisposable {
     }
     this._forget();
     if (ids.length) {
-      this._adopt(kernel, kernel.createComm(STATE, ids[0]));
+      this._adopt(kernel.createComm(STATE, ids[0]));
     }
   }
 
@@ -171,22 +215,20 @@ export class KernelLink implements IDisposable {
     const { comm_id, data } = message.content as Partial<KernelMessage.ICommMsgMsg['content']>;
     const isState = data?.type === 'state' && Array.isArray(data.budgets);
     if (comm_id && isState && !this._state && kernel?.handleComms) {
-      this._adopt(kernel, kernel.createComm(STATE, comm_id));
+      this._adopt(kernel.createComm(STATE, comm_id));
       this._hear(data as unknown as State);
     }
   }
 
   private readonly _onOpen = (comm: Kernel.IComm): void => {
     if (this._kernel) {
-      this._adopt(this._kernel, comm);
+      this._adopt(comm);
     }
   };
 
-  private _adopt(kernel: Kernel.IKernelConnection, comm: Kernel.IComm): void {
+  private _adopt(comm: Kernel.IComm): void {
     this._forget();
     this._state = comm;
-    this._control = kernel.createComm(CONTROL);
-    this._control.open();
     comm.onMsg = message => {
       this._hear(message.content.data as unknown as State | Calls | Reply);
     };

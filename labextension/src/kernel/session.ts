@@ -9,6 +9,16 @@ import type { Call, Calls, Mode, State } from './types';
 /** The part of a kernel's connection that a session needs; tests give another one. */
 export type Link = Pick<KernelLink, 'isOpen' | 'opened' | 'closed' | 'told' | 'ask'> & IDisposable;
 
+type AboutNotebook = Extract<Question, { notebook: string }>;
+
+/** What a notebook's session is asked; it adds the name of the notebook where that is needed. */
+export type Asked =
+  | Exclude<Question, { notebook: string | null }>
+  | Omit<Exclude<AboutNotebook, { type: 'renamed' }>, 'notebook'>;
+
+/** What is asked of the notebook as it is called now. */
+const ABOUT_NOTEBOOK: readonly string[] = ['save', 'verify', 'pack', 'plan'];
+
 /** What is known of the notebook itself. */
 export interface Notebook {
   /** Its name without `.ipynb`. */
@@ -52,7 +62,7 @@ export class Session implements IDisposable {
     return this._state;
   }
 
-  /** Why the kernel says nothing although it has loaded llm-magic; null where it speaks. */
+  /** Why the kernel says nothing, or not all, to this page; null where all is well. */
   get problem(): string | null {
     return this._problem;
   }
@@ -71,9 +81,41 @@ export class Session implements IDisposable {
     return this._isDisposed;
   }
 
-  /** Ask the kernel something; see KernelLink.ask. */
-  async ask(question: Question, stop?: AbortSignal): Promise<unknown> {
-    return this._link.ask(question, stop);
+  /**
+   * Ask the kernel something; see KernelLink.ask.
+   *
+   * What is asked about the notebook waits until the kernel has heard of its new name: till then
+   * what was recorded belongs to the old one.
+   */
+  async ask(question: Asked, stop?: AbortSignal): Promise<unknown> {
+    if (!ABOUT_NOTEBOOK.includes(question.type)) {
+      return this._link.ask(question as Question, stop);
+    }
+    let heard: Promise<void> | null = null;
+    while (heard !== this._renaming) {
+      heard = this._renaming;
+      await heard;
+    }
+    stop?.throwIfAborted();
+    return this._link.ask({ ...question, notebook: this._notebook().name } as Question, stop);
+  }
+
+  /**
+   * Tell the kernel that the notebook is called otherwise now.
+   *
+   * @param ready - the kernel hears of it after that
+   * @returns a promise of what people should know of it; null when it went as they expect
+   */
+  async renamed(ready: Promise<void>): Promise<string | null> {
+    const before = this._renaming;
+    const told = (async () => {
+      await before;
+      await ready;
+      return this._link.ask({ type: 'renamed', notebook: this._notebook().name });
+    })();
+    const ended = (): void => undefined;
+    this._renaming = told.then(ended, ended);
+    return (await told) as string | null;
   }
 
   dispose(): void {
@@ -88,13 +130,23 @@ export class Session implements IDisposable {
 
   private _onOpened(): void {
     const { name, mode } = this._notebook();
-    this.ask({ type: 'hello', version: VERSION, notebook: name, mode }).catch((error: unknown) => {
-      // Where it went away again, `closed` has been told.
-      if (this._link.isOpen) {
-        this._problem = (error as Error).message;
-        this._changed.emit();
+    const hello = { type: 'hello', version: VERSION, notebook: name, mode } as const;
+    this._link.ask(hello).then(
+      told => {
+        this._fail(told as string | null);
+      },
+      (error: unknown) => {
+        this._fail((error as Error).message);
       }
-    });
+    );
+  }
+
+  private _fail(problem: string | null): void {
+    // Where it went away again, `closed` has been told.
+    if (problem !== this._problem && this._link.isOpen) {
+      this._problem = problem;
+      this._changed.emit();
+    }
   }
 
   private _onClosed(): void {
@@ -115,6 +167,7 @@ export class Session implements IDisposable {
 
   private _state: State | null = null;
   private _problem: string | null = null;
+  private _renaming: Promise<void> = Promise.resolve();
   private _calls: readonly Call[] = [];
   private _isDisposed = false;
   private readonly _changed = new Signal<this, void>(this);

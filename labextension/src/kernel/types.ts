@@ -107,7 +107,9 @@ export interface Group {
   sums: Sums;
 }
 
-/** A page has come: send it everything. It says which notebook it shows, and the mode in it. */
+/** A page has come: send it everything. It says which notebook it shows, and the mode in it.
+
+The result is what went wrong all the same, in words, or null. */
 export interface Hello {
   type: 'hello';
   id: string;
@@ -116,7 +118,9 @@ export interface Hello {
   mode: Mode | null;
 }
 
-/** Set the mode; null leaves it to the settings again. */
+/** Set the mode; null leaves it to the settings again.
+
+The result is the mode that was set before, null where that was up to the settings. */
 export interface ModeAsked {
   type: 'mode';
   id: string;

@@ -16,10 +16,10 @@ export interface Keeper {
   write(mode: Mode | null): void;
 }
 
-/** A mode that counts until what is done in it has ended, and what was before. */
+/** A mode that counts until what is done in it has ended, and the one that was set before. */
 interface Held {
   readonly mode: Mode;
-  readonly before: Mode | null;
+  before: Mode | null;
   readonly kernel: string | null;
   users: number;
 }
@@ -103,10 +103,14 @@ export class NotebookMode implements IDisposable {
     if (this.pinned) {
       return work();
     }
-    const held = (this._held ??= { mode, before: this.mode, kernel: this._kernel, users: 0 });
+    const held = (this._held ??= { mode, before: null, kernel: this._kernel, users: 0 });
+    const isFirst = held.users === 0;
     held.users += 1;
     try {
-      await this._ask(mode);
+      const before = await this._ask(mode);
+      if (isFirst) {
+        held.before = before;
+      }
       this.refresh();
       return await work();
     } finally {
@@ -143,10 +147,11 @@ export class NotebookMode implements IDisposable {
     return this._session.state?.kernel ?? null;
   }
 
-  private async _ask(mode: Mode | null): Promise<void> {
-    if (this._session.isOpen) {
-      await this._session.ask({ type: 'mode', mode });
-    }
+  /** Set it in the kernel, if there is one; returns the mode that was set there before. */
+  private async _ask(mode: Mode | null): Promise<Mode | null> {
+    return this._session.isOpen
+      ? ((await this._session.ask({ type: 'mode', mode })) as Mode | null)
+      : null;
   }
 
   private _held: Held | null = null;

@@ -62,7 +62,7 @@ export class Budgets implements View {
 
   update(): void {
     const budgets = this._around.session.state?.budgets ?? [];
-    this._bars.update(budgets);
+    this._bars.update(budgets, this._around.decimals());
     this._none.hidden = budgets.length > 0;
   }
 

@@ -40,7 +40,7 @@ export class CallList implements View {
   readonly node: HTMLElement;
 
   update(): void {
-    const { session, trans } = this._around;
+    const { session, trans, decimals } = this._around;
     const text = this._filter.value.trim();
     const shown = [];
     for (let at = session.calls.length - 1; at >= 0 && shown.length < MOST; at--) {
@@ -49,7 +49,7 @@ export class CallList implements View {
         shown.push(call);
       }
     }
-    this._rows.update(shown);
+    this._rows.update(shown, decimals());
     this._none.hidden = shown.length > 0;
     write(
       this._none,

@@ -20,7 +20,7 @@ export type Result =
 export class CassetteWork {
   constructor(
     private readonly _session: Pick<Session, 'ask'>,
-    private readonly _document: Pick<NotebookDocument, 'name' | 'save' | 'revert'>
+    private readonly _document: Pick<NotebookDocument, 'save' | 'revert'>
   ) {}
 
   /** What is under way; null when nothing is. */
@@ -74,7 +74,7 @@ export class CassetteWork {
       await this._document.save();
       stop.throwIfAborted();
     }
-    const found = await this._session.ask({ type: work, notebook: this._document.name }, stop);
+    const found = await this._session.ask({ type: work }, stop);
     switch (work) {
       case 'save':
         return { of: work, saved: found as SavedCassette };

@@ -31,7 +31,7 @@ export class Head implements View {
     write(this._name, document.name);
     this._name.title = document.name;
     this._mode.hidden = state === null;
-    this._unloaded.hidden = state !== null;
+    this._unloaded.hidden = state !== null || session.problem !== null;
     if (state) {
       write(this._mode.children[0], state.mode);
       write(this._mode.children[1], ` · ${modeMeaning(state.mode, trans)}`);
@@ -40,7 +40,7 @@ export class Head implements View {
     const pinned = state?.pinned ?? null;
     this._pinned.hidden = pinned === null;
     write(this._pinned, pinned ? trans.__('Only %1 here: %2', pinned.mode, pinned.reason) : '');
-    const problem = state?.problem ?? null;
+    const problem = session.problem ?? state?.problem ?? null;
     this._problem.hidden = problem === null;
     write(this._problem, problem ?? '');
   }

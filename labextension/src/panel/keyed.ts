@@ -14,7 +14,7 @@ export interface Row<Item> {
 export class KeyedList<Item> {
   /**
    * @param _parent - holds the elements
-   * @param _key - tells items apart
+   * @param _key - tells items apart; of those with one key, their order does
    * @param _make - makes an element for an item; `show` is called right after
    * @param _first - how many other nodes of the parent come before them; none comes after
    */
@@ -25,9 +25,17 @@ export class KeyedList<Item> {
     private readonly _first = 0
   ) {}
 
-  /** Show these items in this order. */
-  update(items: readonly Item[]): void {
-    const wanted = new Set(items.map(this._key));
+  /**
+   * Show these items in this order.
+   *
+   * @param items - those that are not in it go
+   * @param how - what else rows go by: all are shown anew where it is another than before
+   */
+  update(items: readonly Item[], how: unknown = null): void {
+    const isAnew = how !== this._how;
+    this._how = how;
+    const keys = numbered(items.map(this._key));
+    const wanted = new Set(keys);
     for (const [key, { row }] of this._rows) {
       if (!wanted.has(key)) {
         row.node.remove();
@@ -35,8 +43,8 @@ export class KeyedList<Item> {
       }
     }
     let next: Node | null = this._parent.childNodes.item(this._first);
-    for (const item of items) {
-      const { node } = this._shown(item);
+    for (const [index, item] of items.entries()) {
+      const { node } = this._shown(item, keys[index], isAnew);
       if (node === next) {
         next = next.nextSibling;
       } else {
@@ -45,10 +53,9 @@ export class KeyedList<Item> {
     }
   }
 
-  private _shown(item: Item): Row<Item> {
-    const key = this._key(item);
+  private _shown(item: Item, key: string, isAnew: boolean): Row<Item> {
     const known = this._rows.get(key);
-    if (known?.item === item) {
+    if (known?.item === item && !isAnew) {
       return known.row;
     }
     const row = known?.row ?? this._make(item);
@@ -57,5 +64,16 @@ export class KeyedList<Item> {
     return row;
   }
 
+  private _how: unknown = null;
   private readonly _rows = new Map<string, { item: Item; row: Row<Item> }>();
+}
+
+/** Keys of which no two are alike: the second of one, and those after it, have a number. */
+function numbered(keys: readonly string[]): string[] {
+  const times = new Map<string, number>();
+  return keys.map(key => {
+    const before = times.get(key) ?? 0;
+    times.set(key, before + 1);
+    return before ? `${key}\n${before}` : key;
+  });
 }

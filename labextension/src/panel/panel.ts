@@ -93,6 +93,7 @@ class SidePanel extends Widget {
         session: this._sessions.of(panel),
         document: new OpenNotebook(panel, this._shell),
         trans: this._trans,
+        decimals: () => this._settings.decimals,
         usd: amount => usd(amount, this._settings.decimals),
         copy: text => {
           Clipboard.copyToSystem(text);

@@ -38,7 +38,7 @@ export class Totals implements View {
       element(
         'table',
         { class: 'jp-LlmMagic-table' },
-        heads('', trans.__('This session'), trans.__('All sessions')),
+        heads('', trans.__('This session'), this._ever),
         body
       ),
       this._models.node,
@@ -49,9 +49,14 @@ export class Totals implements View {
   readonly node: HTMLElement;
 
   update(): void {
-    const { session, document } = this._around;
+    const { session, document, trans } = this._around;
     const { state } = session;
     if (state) {
+      write(
+        this._ever,
+        // Of a notebook without a name nobody knows the sum.
+        state.notebook === null ? trans.__('This folder') : trans.__('All sessions')
+      );
       for (const show of this._figures) {
         show(state.session, state.total);
       }
@@ -72,6 +77,7 @@ export class Totals implements View {
     return button(name, jumps, { class: 'jp-LlmMagic-link', title: trans.__('Go to %1', name) });
   }
 
+  private readonly _ever = element('span');
   private readonly _figures: ((session: Sums, total: Sums) => void)[] = [];
   private readonly _models: Groups;
   private readonly _cells: Groups;
@@ -80,11 +86,11 @@ export class Totals implements View {
 /** Sums as a table that scrolls when it is long: names stand above figures, which need the room. */
 class Groups {
   constructor(
-    around: Surroundings,
+    private readonly _around: Surroundings,
     title: string,
     private readonly _name: (group: Group) => HTMLElement
   ) {
-    const { trans } = around;
+    const { trans } = _around;
     const table = element(
       'table',
       { class: 'jp-LlmMagic-table jp-mod-groups' },
@@ -94,7 +100,7 @@ class Groups {
     this._rows = new KeyedList(
       table,
       ({ name, cell_id: id }) => (id === null ? `name ${name}` : `id ${id}`),
-      () => this._row(around),
+      () => this._row(_around),
       table.childElementCount
     );
     // With the focus in it the arrow keys scroll it.
@@ -109,7 +115,7 @@ class Groups {
 
   show(groups: readonly Group[]): void {
     this.node.hidden = groups.length === 0;
-    this._rows.update(groups);
+    this._rows.update(groups, this._around.decimals());
   }
 
   private _row({ usd, trans }: Surroundings): Row<Group> {
@@ -151,7 +157,7 @@ function inOrder(groups: readonly Group[], ids: readonly string[]): Group[] {
   return [...groups].sort((one, other) => placeOf(one) - placeOf(other));
 }
 
-function heads(...names: string[]): HTMLElement {
+function heads(...names: (string | Node)[]): HTMLElement {
   const cells = names.map(name => (name ? element('th', { scope: 'col' }, name) : element('td')));
   return element('thead', {}, element('tr', {}, ...cells));
 }

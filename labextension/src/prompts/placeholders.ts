@@ -27,6 +27,13 @@ const MOST = 50_000;
 /** Bounds on the search for the end of one placeholder. */
 const LONGEST = 10_000;
 const DEEPEST = 200;
+/**
+ * As many characters are read for all placeholders of a cell; what comes after them has no marks.
+ *
+ * Each opening may be followed by a text that has to be read to its end, and then there is the next
+ * opening. Nobody writes a prompt that comes near it.
+ */
+const MOST_READ = 100_000;
 
 const STRING =
   '"""(?:[^\\\\]|\\\\[^])*?"""' +
@@ -34,7 +41,10 @@ const STRING =
   '|"(?!"")(?:[^"\\\\\\n]|\\\\[^])*"' +
   "|'(?!'')(?:[^'\\\\\\n]|\\\\[^])*'";
 // What may hide a brace or a bracket from the search for the end: strings and comments.
-const PIECES = `(?<string>${STRING})|(?<stray>["'])|(?<comment>#(?:[^\\n}]|\\}(?!\\}))*)|(?<open>[([{])|(?<close>[)\\]}])`;
+const PIECES = new RegExp(
+  `(?<string>${STRING})|(?<stray>["'])|(?<comment>#(?:[^\\n}]|\\}(?!\\}))*)|(?<open>[([{])|(?<close>[)\\]}])`,
+  'g'
+);
 const PARTNER: Record<string, string> = { '(': ')', '[': ']', '{': '}' };
 
 /**
@@ -50,14 +60,16 @@ export function placeholders(text: string, judge: Judge): Span[] {
   }
   const found: Span[] = [];
   let done = options.length;
-  for (let opening = text.indexOf('{{', done); opening >= 0;) {
+  let left = MOST_READ;
+  for (let opening = text.indexOf('{{', done); opening >= 0 && left > 0;) {
     const inside = opening + 2;
     let following = inside;
     if (opening > done && text[opening - 1] === '\\') {
       done = inside;
     } else {
-      const end = endOf(text, inside);
+      const { end, read } = endOf(text, inside);
       const kind = end === null ? 'neither' : judge(text.slice(inside, end).trim());
+      left -= read;
       if (end !== null && kind !== 'neither') {
         following = end + 2;
       }
@@ -71,28 +83,39 @@ export function placeholders(text: string, judge: Judge): Span[] {
   return found;
 }
 
+/** Where a placeholder ends, null where nowhere; and how much was read to find that out. */
+interface Ending {
+  readonly end: number | null;
+  readonly read: number;
+}
+
 /** Where a placeholder may end: at the `}}` before which all brackets are closed. */
-function endOf(text: string, start: number): number | null {
-  const pieces = new RegExp(PIECES, 'g');
-  pieces.lastIndex = start;
+function endOf(text: string, start: number): Ending {
+  // Not beyond: a quote that closes nowhere would be looked for to the end of the cell.
+  const near = text.slice(start, start + LONGEST);
   const awaited: string[] = [];
-  for (let piece = pieces.exec(text); piece; piece = pieces.exec(text)) {
+  for (const piece of near.matchAll(PIECES)) {
     const { stray, open, close } = piece.groups ?? {};
-    if (stray || piece.index > start + LONGEST) {
-      return null;
+    const ended = (end: number | null): Ending => ({ end, read: piece.index + 1 });
+    if (stray) {
+      // That it closes nowhere is known at the end of the line, or of three quotes at the end of all.
+      const line = near.startsWith(stray.repeat(3), piece.index)
+        ? -1
+        : near.indexOf('\n', piece.index);
+      return { end: null, read: line < 0 ? near.length : line };
     }
     if (open) {
       awaited.push(PARTNER[open]);
       if (awaited.length > DEEPEST) {
-        return null;
+        return ended(null);
       }
     } else if (close && awaited.length > 0) {
       if (awaited.pop() !== close) {
-        return null;
+        return ended(null);
       }
     } else if (close) {
-      return text.startsWith('}}', piece.index) ? piece.index : null;
+      return ended(near.startsWith('}}', piece.index) ? start + piece.index : null);
     }
   }
-  return null;
+  return { end: null, read: near.length };
 }

@@ -1,3 +1,4 @@
+import { PathExt } from '@jupyterlab/coreutils';
 import type { TranslationBundle } from '@jupyterlab/translation';
 import type { IDisposable } from '@lumino/disposable';
 import type { ISignal } from '@lumino/signaling';
@@ -7,8 +8,12 @@ import type { Session } from '../kernel/session';
 import type { SavedCassette } from '../kernel/types';
 import { errorText } from '../panel/wording';
 
+/** As long as this a listing is waited for; then the kernel hears of a new name all the same. */
+const PATIENCE = 2000; // milliseconds
+
 /** The part of a notebook's file that is needed here; tests give another one. */
 export interface File {
+  readonly path: string;
   readonly saveState: ISignal<unknown, string>;
   readonly pathChanged: ISignal<unknown, string>;
 }
@@ -19,12 +24,16 @@ export interface Notices {
   error(text: string): void;
 }
 
-/** Saves a notebook's cassette when the notebook is saved, and tells when that changed it. */
+/**
+ * Saves a notebook's cassette when the notebook is saved, and tells when that changed it.
+ *
+ * A notebook may be saved before the kernel has said anything to this page, as while a cell runs:
+ * the cassette is then saved once it has.
+ */
 export class Saver implements IDisposable {
   /**
    * @param _file - the notebook's file
    * @param _session - the notebook's session
-   * @param _name - its name without `.ipynb`, as of now
    * @param _wanted - whether it is to be done without being asked for, as of now
    * @param _listed - waits until the file browser has listed its folder anew
    * @param _notices - how people are told
@@ -32,8 +41,7 @@ export class Saver implements IDisposable {
    */
   constructor(
     private readonly _file: File,
-    private readonly _session: Pick<Session, 'state' | 'ask'>,
-    private readonly _name: () => string,
+    private readonly _session: Pick<Session, 'isOpen' | 'state' | 'changed' | 'ask' | 'renamed'>,
     private readonly _wanted: () => boolean,
     private readonly _listed: () => Promise<void>,
     private readonly _notices: Notices,
@@ -41,6 +49,7 @@ export class Saver implements IDisposable {
   ) {
     _file.saveState.connect(this._onSaveState, this);
     _file.pathChanged.connect(this._onPathChanged, this);
+    _session.changed.connect(this._saveDue, this);
   }
 
   get isDisposed(): boolean {
@@ -59,28 +68,41 @@ export class Saver implements IDisposable {
     this._isDisposed = true;
     this._file.saveState.disconnect(this._onSaveState, this);
     this._file.pathChanged.disconnect(this._onPathChanged, this);
+    this._session.changed.disconnect(this._saveDue, this);
   }
 
   private _onSaveState(_: unknown, state: string): void {
-    if (state === 'completed' && this._session.state && this._wanted()) {
-      void this._save(false);
+    if (state === 'completed') {
+      this._isDue = true;
+      this._saveDue();
+    }
+  }
+
+  private _saveDue(): void {
+    if (this._isDue && this._session.state) {
+      this._isDue = false;
+      if (this._isNotebook && this._wanted()) {
+        void this._save(false);
+      }
     }
   }
 
   private _onPathChanged(): void {
-    if (this._session.state) {
-      this._underItsName = this._renamed();
+    if (this._session.isOpen && this._isNotebook) {
+      void this._renamed();
     }
+  }
+
+  /** Scripts that are shown as notebooks have no cassette. */
+  private get _isNotebook(): boolean {
+    return PathExt.extname(this._file.path) === '.ipynb';
   }
 
   private async _renamed(): Promise<void> {
     try {
-      // A file that goes while the server lists its folder makes the file browser say that the
-      // folder is gone, and leave it; and it lists the folder after a renaming.
-      await this._listed();
-      const told = await this._session.ask({ type: 'renamed', notebook: this._name() });
-      void this._listed();
-      if (typeof told === 'string') {
+      const told = await this._session.renamed(this._settled());
+      void this._settled();
+      if (told !== null) {
         this._notices.info(`llm-magic: ${told}`);
       }
     } catch (error) {
@@ -88,15 +110,26 @@ export class Saver implements IDisposable {
     }
   }
 
+  /**
+   * The file browser has listed the folder, or cannot.
+   *
+   * A file that goes while the server lists its folder makes the file browser say that the folder
+   * is gone, and leave it; and it lists the folder after a renaming.
+   */
+  private async _settled(): Promise<void> {
+    const late = new Promise<void>(done => setTimeout(done, PATIENCE));
+    const listed = this._listed().catch(() => {
+      // What is wrong with the folder the file browser tells itself.
+    });
+    await Promise.race([listed, late]);
+  }
+
   private async _save(askedFor: boolean): Promise<void> {
     if (askedFor) {
       this._lastProblem = null;
     }
-    // What was recorded belongs to the old name until the kernel has heard of the new one.
-    await this._underItsName;
     try {
-      const asked = { type: 'save', notebook: this._name() } as const;
-      const saved = (await this._session.ask(asked)) as SavedCassette;
+      const saved = (await this._session.ask({ type: 'save' })) as SavedCassette;
       this._lastProblem = null;
       if (askedFor || saved.added + saved.replaced + saved.removed > 0) {
         this._notices.info(savedText(saved, this._trans));
@@ -117,7 +150,7 @@ export class Saver implements IDisposable {
   }
 
   private _lastProblem: string | null = null;
-  private _underItsName: Promise<void> = Promise.resolve();
+  private _isDue = false;
   private _isDisposed = false;
 }
 

@@ -11,7 +11,7 @@ import { PerNotebook } from '../kernel/pernotebook';
 import type { Context } from '../kernel/pernotebook';
 import { Saver } from './saver';
 import type { Notices } from './saver';
-import { ISessions, notebookName } from '../kernel/sessions';
+import { ISessions } from '../kernel/sessions';
 import { ISettings } from '../settings';
 
 /** Saves the cassettes of all open notebooks. */
@@ -48,7 +48,6 @@ class Savers implements ISavers {
       new Saver(
         context,
         sessions.of({ context }),
-        () => notebookName(context),
         () => settings.saveCassette,
         async () => browser?.model.refresh(),
         notices,
