@@ -3,7 +3,11 @@
 Nothing waits for time, only for a state: a kernel that is idle, a text that is there. Nothing
 leaves this machine: Chromium resolves no name, and a page that asks for anything but the server of
 these tests fails its test, as does an error in the browser's console. Each test leaves its page as
-``out/NAME-light.png`` and ``out/NAME-dark.png``, to be looked at.
+``out/NAME-light.png``, to be looked at, and what is worth it in both themes (``Tab.photograph``).
+
+To load JupyterLab takes longer than most tests do, so the tests of a module share a page, in which
+each opens its own notebook. A test that loads it anew, or changes what it is loaded with, is marked
+``own_page``.
 """
 
 from __future__ import annotations
@@ -170,8 +174,14 @@ def lab(chromium, tmp_path_factory):
         lab.close()
 
 
+@pytest.fixture(scope="session")
+def profile(tmp_path_factory):
+    """Where Chromium keeps what it fetched and compiled, which is all of JupyterLab."""
+    return tmp_path_factory.mktemp("chromium")
+
+
 @pytest.fixture(scope="module")
-def browser(chromium):
+def browser(chromium, profile):
     """One window of Chromium for a module.
 
     Not for the session: as long as it is open, an event loop runs in this thread, and other tests
@@ -182,18 +192,21 @@ def browser(chromium):
     expect.set_options(timeout=_PATIENCE * 1000)
     sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=[*_OFFLINE, *sandbox])
-        context = browser.new_context(viewport={"width": 1200, "height": 900})
+        context = playwright.chromium.launch_persistent_context(
+            profile,
+            executable_path=chromium,
+            args=[*_OFFLINE, *sandbox],
+            viewport={"width": 1200, "height": 900},
+        )
         context.set_default_timeout(_PATIENCE * 1000)
         yield context
-        browser.close()
+        context.close()
 
 
+# In the addresses of what our extension consists of.
 _OURS = "/extensions/llm-magic/"
 # JupyterLab asks the debugger of a kernel that it is about to restart, and tells that it is gone.
 _NOT_OURS = "Could not restore the debugger state"
-# JupyterLab's registry of settings, in Notebook 7, when two parts load the same ones at a time.
-_RACE = "Cannot read properties of undefined (reading 'schema')"
 _UNTIL = """
   const until = async test => {
     for (let value; ; await new Promise(done => setTimeout(done, 20)))
@@ -230,6 +243,12 @@ _CARRIES = """mode => {
 }"""
 _SAVE = "() => window.jupyterapp.shell.currentWidget.context.save()"
 _END = "() => window.jupyterapp?.serviceManager.sessions.shutdownAll()"
+_CLEAR = """async () => {
+  const { shell, serviceManager } = window.jupyterapp;
+  for (const widget of [...shell.widgets('main')]) widget.dispose();
+  shell.collapseRight();
+  await serviceManager.sessions.refreshRunning();
+}"""
 # The splash screen takes itself away 200 ms after a change, and trips over a second change in them.
 _THEMED = """light => document.body.dataset.jpThemeLight === String(light)
   && !document.getElementById('jupyterlab-splash')"""
@@ -278,7 +297,8 @@ class Tab:
         self.models = lab.models
         self.page = page
         self.problems = []
-        self.themes = ("dark", "light")
+        # Whether errors of JupyterLab's own are none of the test's.
+        self.forgives = False
         page.on("request", self._requested)
         page.on("websocket", self._requested)
         page.on("pageerror", self._failed)
@@ -292,8 +312,9 @@ class Tab:
             self.problems.append(f"request: {request.url}")
 
     def _failed(self, error):
-        if _RACE not in error.stack:
-            self.problems.append(f"error: {error.stack}")
+        told = f"error: {error.name}: {error.message}\n{error.stack}"
+        if not self.forgives or _OURS in told:
+            self.problems.append(told)
 
     def _said(self, message):
         # Of our own not even a debug message.
@@ -321,9 +342,23 @@ class Tab:
     def open(self, name, *cells, **options):
         """Write a notebook and open it; its kernel is idle afterwards."""
         path = self.write(name, *cells, **options)
-        self.page.goto(self.lab.link(name))
-        self.opened(name)
+        self.show(name)
         return path
+
+    def show(self, name):
+        """Open a notebook that is there, as :meth:`open` does."""
+        if self.in_lab:
+            # What is over by now was of the test before.
+            self.problems.clear()
+            self.command("docmanager:open", path=name)
+        else:
+            self.page.goto(self.lab.link(name))
+        self.opened(name)
+
+    @property
+    def in_lab(self):
+        """Whether the page shows JupyterLab."""
+        return self.page.evaluate("'jupyterapp' in window")
 
     def opened(self, name):
         """Wait until a notebook is what people look at, and its kernel idle."""
@@ -402,25 +437,43 @@ class Tab:
             found += part.evaluate(_FAINT)
         return found
 
-    def photograph(self, name):
+    def photograph(self, name, themes=("dark", "light")):
         """Keep what is seen, in both themes of JupyterLab; the light one is left on."""
         OUT.mkdir(exist_ok=True)
-        in_lab = self.page.evaluate("'jupyterapp' in window")
-        for theme in self.themes if in_lab else ("page",):
+        in_lab = self.in_lab
+        for theme in themes if in_lab else ("page",):
             if in_lab:
                 self.theme(light=theme == "light")
             self.page.screenshot(path=OUT / f"{name}-{theme}.png", animations="disabled")
 
 
+@pytest.fixture(scope="module")
+def shared():
+    """The page that tests of a module have in common, once there is one."""
+    return []
+
+
 @pytest.fixture
-def tab(lab, browser, request):
+def tab(lab, browser, shared, request):
     """A page; it fails the test that let it fetch something or print an error."""
     lab.models.clear()
-    tab = Tab(lab, browser.new_page())
+    is_own = request.node.get_closest_marker("own_page") is not None
+    if is_own and shared:
+        # JupyterLab leads a second page of one workspace to another one.
+        shared.pop().page.close()
+    tab = shared.pop() if shared else Tab(lab, browser.new_page())
+    failed = request.session.testsfailed
     yield tab
-    tab.photograph(request.node.name)
-    # Before the end: a kernel that is ended leaves messages without a reply.
-    problems = list(tab.problems)
-    tab.page.evaluate(_END)
-    tab.page.close()
+    try:
+        tab.photograph(request.node.name, themes=["light"])
+        # Before the end: a kernel that is ended leaves messages without a reply.
+        problems = list(tab.problems)
+        tab.page.evaluate(_END)
+        # After a failure nobody knows what the page is in the middle of.
+        if not (is_own or problems or request.session.testsfailed > failed):
+            tab.page.evaluate(_CLEAR)
+            shared.append(tab)
+    finally:
+        if tab not in shared:
+            tab.page.close()
     assert problems == []

@@ -118,6 +118,7 @@ def test_an_answer_streams_in_and_the_stop_button_keeps_what_came(tab):
     )
 
 
+@pytest.mark.own_page
 def test_a_new_kernel_replays_the_same_answer_and_a_new_page_shows_it(tab):
     tab.models.reply(RICH, reasoning="They want **Newton**.", usage=(1204, 380))
     tab.open("replay.ipynb", "%load_ext llm_magic", "%%complete\nHow do I find a root?")
@@ -265,6 +266,7 @@ def test_a_notebook_that_nobody_trusts_reads_well(tab, outputs):
     assert tab.output(0).locator("style").count() == 0
 
 
+@pytest.mark.own_page
 def test_nbconvert_shows_the_answers(tab, outputs, tmp_path):
     path = tab.write("export.ipynb", "# a dead kernel", outputs=outputs)
     page = tmp_path / "export.html"

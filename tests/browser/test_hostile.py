@@ -8,6 +8,8 @@ import pytest
 from hostile import PAYLOADS, displays
 from playwright.sync_api import expect
 
+pytestmark = pytest.mark.own_page
+
 NAME = "<img src=x onerror=pwned()>"
 
 # Elements and attributes that a display of ours never has.
@@ -57,7 +59,6 @@ for line in ["status", "mode", "models", "alias", "cost", "budget", "config", "h
 def tab(tab):
     """A page that notes when a payload was run."""
     tab.page.add_init_script("window.pwned = () => { window.ran = true }")
-    tab.themes = ("light",)  # it is a long page, and nothing to look at
     return tab
 
 

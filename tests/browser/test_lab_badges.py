@@ -51,8 +51,7 @@ def show(tab, name, cells):
     """Write a notebook from whole cells, and open it."""
     content = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": KERNELSPEC})
     nbformat.write(content, tab.lab.root / name)
-    tab.page.goto(tab.lab.link(name))
-    tab.opened(name)
+    tab.show(name)
 
 
 def badge(tab, index):
@@ -124,6 +123,7 @@ def test_a_badge_is_stale_while_the_prompt_is_another_than_the_one_answered(tab)
     expect(badge(tab, 0)).to_have_text("replayed · saved $0.0042 · gpt-5-mini")
 
 
+@pytest.mark.own_page
 def test_badges_go_with_their_cells_in_a_windowed_notebook(tab):
     cells = [answered(f"%%complete\n{number}", f"Answer {number}") for number in range(60)]
     cells[1] = answered("%%complete\nyes", "Yes", replayed=True)
@@ -148,6 +148,7 @@ def test_badges_go_with_their_cells_in_a_windowed_notebook(tab):
     expect(badge(tab, 0)).to_have_count(1)
 
 
+@pytest.mark.own_page
 def test_the_setting_takes_badges_away_and_brings_them_back(tab):
     show(tab, "setting.ipynb", [answered("%%complete\nWhat is a brick?", "Clay.")])
     expect(badge(tab, 0)).to_be_visible()

@@ -11,7 +11,7 @@ from playwright.sync_api import expect
 
 from llm_magic.notebook.display import MIME_TYPE, Answer
 
-pytestmark = pytest.mark.usefixtures("extension")
+pytestmark = [pytest.mark.usefixtures("extension"), pytest.mark.own_page]
 
 # Elements and attributes that have no business in an answer or a badge, beyond our own buttons.
 LIVE = """() => {
@@ -72,7 +72,6 @@ MALFORMED = [
 def tab(tab):
     """A page that notes when a payload was run."""
     tab.page.add_init_script("window.pwned = () => { window.ran = true }")
-    tab.themes = ("light",)
     return tab
 
 

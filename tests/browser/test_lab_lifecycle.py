@@ -8,7 +8,7 @@ from threading import Event
 import pytest
 from playwright.sync_api import expect
 
-pytestmark = pytest.mark.usefixtures("extension")
+pytestmark = [pytest.mark.usefixtures("extension"), pytest.mark.own_page]
 
 LOAD = "%load_ext llm_magic"
 ASK = "%%complete\nAre you still there?"

@@ -91,6 +91,7 @@ def test_a_mode_chosen_before_llm_magic_is_loaded_counts_from_the_first_cell_on(
     assert tab.models.requests == []
 
 
+@pytest.mark.own_page
 def test_a_capture_in_the_metadata_is_no_mode_and_the_setting_is_that_of_silent_notebooks(tab):
     folder = tab.lab.settings / "llm-magic"
     folder.mkdir(exist_ok=True)

@@ -123,6 +123,7 @@ def test_a_call_is_found_in_the_history_and_asked_again(tab):
     assert tab.models.count == 1
 
 
+@pytest.mark.own_page
 def test_the_panel_survives_a_reload_and_can_be_read_when_its_kernel_is_gone(tab):
     tab.models.reply("Yes")
     tab.open("reload.ipynb", LOAD, PANEL, CALL)
@@ -149,6 +150,7 @@ def test_the_panel_survives_a_reload_and_can_be_read_when_its_kernel_is_gone(tab
     tab.problems.clear()
 
 
+@pytest.mark.own_page
 def test_hostile_texts_and_names_do_nothing_in_the_panel(tab):
     texts = [text.encode("utf-8", "replace").decode() for text in PAYLOADS.values()]
     for text in texts:
