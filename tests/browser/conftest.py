@@ -312,9 +312,10 @@ class Tab:
             self.problems.append(f"request: {request.url}")
 
     def _failed(self, error):
-        told = f"error: {error.name}: {error.message}\n{error.stack}"
-        if not self.forgives or _OURS in told:
-            self.problems.append(told)
+        # What is no error has no stack. JupyterLab rejects promises so when a kernel goes away; our
+        # own code cannot, its linter sees to that.
+        if error.stack and (not self.forgives or _OURS in error.stack):
+            self.problems.append(f"error: {error.stack}")
 
     def _said(self, message):
         # Of our own not even a debug message.

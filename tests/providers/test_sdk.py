@@ -118,6 +118,8 @@ from llm_magic.testing import FakeServer
 from llm_magic.types import Request, Transport
 
 async def main(provider, request, transport):
+    # Else the loop tells of what took long: a machine that is slow, and no leak.
+    asyncio.get_running_loop().slow_callback_duration = 60
     answers = await asyncio.gather(*[provider.asend(request, transport) for _ in range(3)])
     chunks = [chunk async for chunk in provider.astream(request, transport)]
     async for chunk in provider.astream(request, transport):
