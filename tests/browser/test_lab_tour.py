@@ -48,3 +48,4 @@ def test_an_analysis_is_asked_once_and_replayed(tab):
     expect(tab.page.locator("#llm-magic-panel")).to_contain_text("openai/gpt-5-mini")
     expect(tab.output(1).locator("table")).to_contain_text("fast delivery")
     expect(tab.output(1).get_by_role("button", name="Copy").first).to_be_visible()
+    tab.photograph("jupyterlab")
