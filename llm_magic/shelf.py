@@ -234,7 +234,7 @@ class Shelf:
                     if is_own:
                         decided.add(place)
                 elif one.fits(recording):
-                    if one.instead is not None and is_own:
+                    if one.instead is not None and is_own and (one.key, one.instead) not in decided:
                         more = self._continued(one, line, notebook, rows, whole)
                         if more is not None:
                             return more

@@ -157,6 +157,22 @@ def test_a_notebook_shares_all_answers_of_another_one_in_their_order(
         assert ask(mine, 6, mode="REPLAY") == [*FIVE, "one"]
 
 
+def test_an_answer_that_a_notebook_dropped_does_not_come_back_from_another_one(
+    server: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script(server, *FIVE)
+    with closing(named("theirs", monkeypatch)) as theirs:
+        ask(theirs, 2, mode="CAPTURE")
+    with closing(named("mine", monkeypatch)) as mine:
+        ask(mine, 2, mode="REPLAY")
+        mine.shelf.save("mine")
+        (key,) = {key for key, _, _ in mine.shelf.recordings.used_by("mine")}
+
+        assert mine.shelf.drop(key, 1, "mine")
+
+        assert ask(mine, 2, mode="REPLAY") == ["one", "one"]
+
+
 @pytest.mark.parametrize("mode", ["FALLBACK", "CAPTURE"])
 def test_a_sample_is_the_answer_that_is_asked_for(
     mode: str, client: Client, server: FakeServer
