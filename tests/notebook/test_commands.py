@@ -160,7 +160,7 @@ def test_a_damaged_store_is_told_and_repaired(notebook, server, monkeypatch):
     repaired = notebook.run("%llm cassette repair")
 
     assert checked.caption == "1 problem"
-    assert "row cannot be used" in checked._repr_html_()
+    assert "2 rows cannot be used" in checked._repr_html_()
     assert "0 recordings rescued, 1 in a cassette, 0 lost; everything is in order" in repr(repaired)
     with pytest.warns(RuntimeWarning, match="deleted or replaced"):
         notebook.run("%%complete\nWhy?")
