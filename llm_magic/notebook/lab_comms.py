@@ -85,7 +85,8 @@ class Comms:
             bridge = self._bridge
         if bridge is not None:
             bridge.close()
-        for comm in self._controls.values():
+        # A copy: a page that leaves closes its own on another thread.
+        for comm in list(self._controls.values()):
             comm.close()
         self._controls.clear()
         if self._state is not None:
