@@ -18,7 +18,7 @@ lab: $(VENV)/lab.stamp $(VENV)/front.stamp ## open the notebooks in JupyterLab
 
 test: $(VENV)/test.stamp $(OTHERS)/test.stamp $(VENV)/chromium.stamp $(VENV)/front.stamp ## run the tests
 	@test ! -d $(FRONT)/node_modules || npm --prefix $(FRONT) test
-	$(BIN)/python -m pytest -n $(WORKERS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
 
 check: $(VENV)/test.stamp $(VENV)/front.stamp ## lint, format, types
 	$(BIN)/ruff check .

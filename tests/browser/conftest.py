@@ -2,12 +2,12 @@
 
 Nothing waits for time, only for a state: a kernel that is idle, a text that is there. Nothing
 leaves this machine: Chromium resolves no name, and a page that asks for anything but the server of
-these tests fails its test, as does an error in the browser's console. Each test leaves its page as
-``out/NAME-light.png``, to be looked at, and what is worth it in both themes (``Tab.photograph``).
+these tests fails its test, as does an error in the browser's console. What is worth looking at is
+in ``out/NAME-light.png`` and ``out/NAME-dark.png`` (``Tab.photograph``), and so is the page of a
+test that failed.
 
-To load JupyterLab takes longer than most tests do, so the tests of a module share a page, in which
-each opens its own notebook. A test that loads it anew, or changes what it is loaded with, is marked
-``own_page``.
+To load JupyterLab takes longer than most tests do, so they share a page, in which each opens its
+own notebook. A test for which it is loaded otherwise is marked ``own_page``.
 """
 
 from __future__ import annotations
@@ -20,8 +20,10 @@ import shutil
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import quote, urlsplit
+from urllib.request import Request, urlopen
 
 import nbformat
 import pytest
@@ -30,6 +32,7 @@ from llm_magic.testing import FakeServer
 
 OUT = Path(__file__).parent / "out"
 _PATIENCE = 30  # seconds; a machine may have other things to do
+_SIZE = {"width": 1200, "height": 900}
 
 _SETTINGS = {
     # Asks for the news of the project, over the network.
@@ -88,18 +91,23 @@ class Lab:
 
     def __init__(self, base, models):
         self.root = base / "root"
-        self.config = base / "config"
         self.data = base / "data"
         self.settings = base / "settings"
         self.models = models
         self._base = base
         self._token = secrets.token_hex(16)
+        self._enders = ThreadPoolExecutor()
+        self._ending = []
         for folder in (self.root, base / "home"):
             folder.mkdir()
         for name, content in _SETTINGS.items():
             path = base / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
             path.parent.mkdir(parents=True)
             path.write_text(json.dumps(content))
+        self.page_config = base / "config" / "labconfig" / "page_config.json"
+        self.page_config.parent.mkdir(parents=True)
+        # No page asks the server whether it has to be built, which takes it a second.
+        self.page_config.write_text(json.dumps({"buildAvailable": False, "buildCheck": False}))
         self._log = (base / "server.log").open("w+")
         self._process = subprocess.Popen(
             self._command(), env=self._environment(), stdout=self._log, stderr=self._log
@@ -158,8 +166,24 @@ class Lab:
         """The address of a notebook; without the tabs that earlier tests left."""
         return f"{self.url}{app}/{quote(name)}?reset&token={self._token}"
 
+    def end_kernels(self):
+        """End those that run, which takes their time: the next test need not wait for it."""
+        for session in json.loads(self._ask("GET", "api/sessions")):
+            self._ending.append(
+                self._enders.submit(self._ask, "DELETE", f"api/sessions/{session['id']}")
+            )
+
+    def _ask(self, method, path):
+        headers = {"Authorization": f"token {self._token}"}
+        request = Request(f"{self.url}{path}", method=method, headers=headers)
+        with urlopen(request, timeout=_PATIENCE) as response:
+            return response.read()
+
     def close(self):
         """End it, and its kernels with it."""
+        self._enders.shutdown()
+        for ended in self._ending:
+            ended.result()
         self._process.terminate()
         self._process.wait(_PATIENCE)
         self._log.close()
@@ -174,15 +198,9 @@ def lab(chromium, tmp_path_factory):
         lab.close()
 
 
-@pytest.fixture(scope="session")
-def profile(tmp_path_factory):
-    """Where Chromium keeps what it fetched and compiled, which is all of JupyterLab."""
-    return tmp_path_factory.mktemp("chromium")
-
-
-@pytest.fixture(scope="module")
-def browser(chromium, profile):
-    """One window of Chromium for a module.
+@pytest.fixture(scope="package")
+def browser(chromium, tmp_path_factory):
+    """One window of Chromium for this folder.
 
     Not for the session: as long as it is open, an event loop runs in this thread, and other tests
     could not start their own.
@@ -193,10 +211,11 @@ def browser(chromium, profile):
     sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
     with sync_playwright() as playwright:
         context = playwright.chromium.launch_persistent_context(
-            profile,
+            # It keeps what it fetched and compiled, which is all of JupyterLab.
+            tmp_path_factory.mktemp("chromium"),
             executable_path=chromium,
             args=[*_OFFLINE, *sandbox],
-            viewport={"width": 1200, "height": 900},
+            viewport=_SIZE,
         )
         context.set_default_timeout(_PATIENCE * 1000)
         yield context
@@ -242,13 +261,15 @@ _CARRIES = """mode => {
   return (model.getMetadata('llm_magic')?.mode ?? null) === mode;
 }"""
 _SAVE = "() => window.jupyterapp.shell.currentWidget.context.save()"
-_END = "() => window.jupyterapp?.serviceManager.sessions.shutdownAll()"
-_CLEAR = """async () => {
-  const { shell, serviceManager } = window.jupyterapp;
-  for (const widget of [...shell.widgets('main')]) widget.dispose();
+_CLEAR = """() => {
+  const { shell } = window.jupyterapp;
+  for (const widget of [...shell.widgets('main'), ...shell.widgets('down')]) widget.dispose();
   shell.collapseRight();
-  await serviceManager.sessions.refreshRunning();
+  shell.expandLeft();
+  delete window.ran;
 }"""
+# What hostile texts would do.
+_PWNED = "window.pwned = () => { window.ran = true }"
 # The splash screen takes itself away 200 ms after a change, and trips over a second change in them.
 _THEMED = """light => document.body.dataset.jpThemeLight === String(light)
   && !document.getElementById('jupyterlab-splash')"""
@@ -290,12 +311,17 @@ class Tab:
         The server.
     page : playwright.sync_api.Page
         The page.
+    app : str
+        Where notebooks are in addresses. Of pages in one workspace JupyterLab leads all but the
+        first to another one, so a page that is not shared has a workspace of its own.
     """
 
-    def __init__(self, lab, page):
+    def __init__(self, lab, page, app="lab/tree"):
         self.lab = lab
         self.models = lab.models
         self.page = page
+        self._app = app
+        page.add_init_script(_PWNED)
         self.problems = []
         # Whether errors of JupyterLab's own are none of the test's.
         self.forgives = False
@@ -322,21 +348,25 @@ class Tab:
         is_ours = _OURS in message.location["url"]
         is_error = message.type == "error" and not message.text.startswith(_NOT_OURS)
         if is_error or is_ours:
-            self.problems.append(f"console: {message.text}")
+            self.problems.append(f"console: {message.text} ({message.location['url']})")
 
     def _asked(self, dialog):
         self.problems.append(f"dialog: {dialog.message}")
         dialog.dismiss()
 
     def write(self, name, *cells, outputs=(), metadata=None):
-        """Write a notebook from its cells' code, with the outputs of the last one."""
+        """Write a notebook from its cells or their code, with the outputs of the last one."""
         kernelspec = {"name": "python3", "display_name": "Python 3"}
         content = nbformat.v4.new_notebook(
-            cells=[nbformat.v4.new_code_cell(cell) for cell in cells],
+            cells=[
+                nbformat.v4.new_code_cell(cell) if isinstance(cell, str) else cell for cell in cells
+            ],
             metadata={"kernelspec": kernelspec, **(metadata or {})},
         )
-        content.cells[-1].outputs = list(outputs)
+        content.cells[-1].outputs += outputs
         path = self.lab.root / name
+        # An earlier test's kernel may still be about to end.
+        assert not path.exists()
         nbformat.write(content, path)
         return path
 
@@ -353,7 +383,7 @@ class Tab:
             self.problems.clear()
             self.command("docmanager:open", path=name)
         else:
-            self.page.goto(self.lab.link(name))
+            self.page.goto(self.lab.link(name, self._app))
         self.opened(name)
 
     @property
@@ -366,8 +396,8 @@ class Tab:
         self.page.evaluate(_OPENED, name)
 
     def reload(self, name):
-        """Load the page again, as F5 does."""
-        self.page.reload()
+        """Load the page again, with no tab but this notebook's."""
+        self.page.goto(self.lab.link(name, self._app))
         self.opened(name)
 
     def cell(self, index):
@@ -448,9 +478,9 @@ class Tab:
             self.page.screenshot(path=OUT / f"{name}-{theme}.png", animations="disabled")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def shared():
-    """The page that tests of a module have in common, once there is one."""
+    """The page that tests have in common, once there is one."""
     return []
 
 
@@ -459,22 +489,33 @@ def tab(lab, browser, shared, request):
     """A page; it fails the test that let it fetch something or print an error."""
     lab.models.clear()
     is_own = request.node.get_closest_marker("own_page") is not None
-    if is_own and shared:
-        # JupyterLab leads a second page of one workspace to another one.
-        shared.pop().page.close()
-    tab = shared.pop() if shared else Tab(lab, browser.new_page())
+    if is_own:
+        tab = Tab(lab, browser.new_page(), f"lab/workspaces/{request.node.name}/tree")
+    elif shared:
+        tab = shared.pop()
+        tab.page.bring_to_front()
+        tab.page.set_viewport_size(_SIZE)
+    else:
+        tab = Tab(lab, browser.new_page())
     failed = request.session.testsfailed
     yield tab
     try:
-        tab.photograph(request.node.name, themes=["light"])
-        # Before the end: a kernel that is ended leaves messages without a reply.
         problems = list(tab.problems)
-        tab.page.evaluate(_END)
         # After a failure nobody knows what the page is in the middle of.
-        if not (is_own or problems or request.session.testsfailed > failed):
+        if problems or request.session.testsfailed > failed:
+            tab.photograph(request.node.name, themes=["light"])
+        elif not is_own:
             tab.page.evaluate(_CLEAR)
             shared.append(tab)
     finally:
         if tab not in shared:
             tab.page.close()
+        lab.end_kernels()
     assert problems == []
+
+
+def pytest_collection_modifyitems(items):
+    """Tests of a module stay together where several processes share the work."""
+    for item in items:
+        if item.path.parent == OUT.parent:
+            item.add_marker(pytest.mark.xdist_group(f"browser/{item.path.stem}"))

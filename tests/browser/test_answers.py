@@ -102,7 +102,7 @@ WATCH = """() => {
 def test_an_answer_streams_in_and_the_stop_button_keeps_what_came(tab):
     gate = Event()
     tab.models.reply("First the rest of it", gate=gate)
-    tab.open("stop.ipynb", "%load_ext llm_magic", "%%complete\nCount", "print('next')")
+    tab.open("stopped.ipynb", "%load_ext llm_magic", "%%complete\nCount", "print('next')")
     tab.run(0)
 
     tab.begin(1)
@@ -118,7 +118,6 @@ def test_an_answer_streams_in_and_the_stop_button_keeps_what_came(tab):
     )
 
 
-@pytest.mark.own_page
 def test_a_new_kernel_replays_the_same_answer_and_a_new_page_shows_it(tab):
     tab.models.reply(RICH, reasoning="They want **Newton**.", usage=(1204, 380))
     tab.open("replay.ipynb", "%load_ext llm_magic", "%%complete\nHow do I find a root?")
@@ -210,7 +209,7 @@ def test_a_miss_says_what_differs(tab):
         "%%complete --mode REPLAY -T 0.7\nWrite a short poem about the sea",
     ]
     tab.models.reply("Waves.")
-    tab.open("miss.ipynb", *cells)
+    tab.open("missed.ipynb", *cells)
 
     tab.run_all()
 
@@ -266,15 +265,18 @@ def test_a_notebook_that_nobody_trusts_reads_well(tab, outputs):
     assert tab.output(0).locator("style").count() == 0
 
 
-@pytest.mark.own_page
-def test_nbconvert_shows_the_answers(tab, outputs, tmp_path):
-    path = tab.write("export.ipynb", "# a dead kernel", outputs=outputs)
-    page = tmp_path / "export.html"
+def test_nbconvert_shows_the_answers(browser, outputs, tmp_path):
+    cell = nbformat.v4.new_code_cell("# a dead kernel", outputs=outputs)
+    path = tmp_path / "export.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), path)
+    shown = tmp_path / "export.html"
     # Its template would load MathJax and require.js from the network.
     options = ["--HTMLExporter.mathjax_url=", "--HTMLExporter.require_js_url="]
-    command = [sys.executable, "-m", "nbconvert", "--to", "html", *options, f"--output={page}"]
+    command = [sys.executable, "-m", "nbconvert", "--to", "html", *options, f"--output={shown}"]
     subprocess.run([*command, path], check=True, capture_output=True)
 
-    tab.page.goto(page.as_uri())
+    page = browser.new_page()
+    page.goto(shown.as_uri())
 
-    readable(tab.page.locator("body"))
+    readable(page.locator("body"))
+    page.close()

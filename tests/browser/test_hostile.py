@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
 from hostile import PAYLOADS, displays
 from playwright.sync_api import expect
-
-pytestmark = pytest.mark.own_page
 
 NAME = "<img src=x onerror=pwned()>"
 
@@ -55,13 +52,6 @@ for line in ["status", "mode", "models", "alias", "cost", "budget", "config", "h
 """
 
 
-@pytest.fixture
-def tab(tab):
-    """A page that notes when a payload was run."""
-    tab.page.add_init_script("window.pwned = () => { window.ran = true }")
-    return tab
-
-
 def nothing_happened(tab):
     assert tab.page.evaluate("window.ran") is None
     assert tab.page.evaluate(LIVE) == []
@@ -69,7 +59,7 @@ def nothing_happened(tab):
 
 
 def test_every_display_shows_hostile_texts_and_runs_none(tab):
-    tab.open("hostile.ipynb", "%load_ext llm_magic", SHOW, "%%complete\n$x^2$")
+    tab.open("hostile-displays.ipynb", "%load_ext llm_magic", SHOW, "%%complete\n$x^2$")
     tab.models.reply("$x^2$")
     for index in range(3):
         tab.run(index)

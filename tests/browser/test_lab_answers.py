@@ -127,7 +127,6 @@ def test_below_an_answer_is_what_it_cost_what_was_asked_and_what_came_back(tab):
         assert tab.page.evaluate("navigator.clipboard.readText()") == copied
 
 
-@pytest.mark.own_page
 def test_without_a_kernel_the_answer_stays_and_says_how_to_learn_more(tab):
     tab.models.reply("**Yes**")
     tab.open("kernelless.ipynb", LOAD, "%%complete\nIs this it?")

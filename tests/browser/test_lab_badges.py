@@ -17,7 +17,6 @@ from llm_magic.types import Completion, Usage
 
 pytestmark = pytest.mark.usefixtures("extension")
 
-KERNELSPEC = {"name": "python3", "display_name": "Python 3"}
 SELECT = "index => { window.jupyterapp.shell.currentWidget.content.activeCellIndex = index; }"
 SCROLL = "index => window.jupyterapp.shell.currentWidget.content.scrollToItem(index, 'center')"
 
@@ -47,13 +46,6 @@ def failed(source):
     return nbformat.v4.new_code_cell(source, outputs=[error], execution_count=1)
 
 
-def show(tab, name, cells):
-    """Write a notebook from whole cells, and open it."""
-    content = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": KERNELSPEC})
-    nbformat.write(content, tab.lab.root / name)
-    tab.show(name)
-
-
 def badge(tab, index):
     return tab.cell(index).locator(".jp-LlmMagic-badge")
 
@@ -78,9 +70,9 @@ def test_every_cell_says_where_its_answer_came_from_and_what_it_cost(tab):
         answered("show(a); show(b); show(c)", "One", "Two", "Three"),
         failed("%%complete --mode REPLAY\nAnd then?"),
         failed("1 / 0"),
-        nbformat.v4.new_code_cell("x = 1"),
+        "x = 1",
     ]
-    show(tab, "badges.ipynb", cells)
+    tab.open("badges.ipynb", *cells)
 
     expect(badge(tab, 0)).to_have_text("live · $0.0042 · gpt-5-mini")
     expect(badge(tab, 0)).to_have_accessible_name("llm-magic: live · $0.0042 · gpt-5-mini")
@@ -110,7 +102,7 @@ def test_every_cell_says_where_its_answer_came_from_and_what_it_cost(tab):
 
 
 def test_a_badge_is_stale_while_the_prompt_is_another_than_the_one_answered(tab):
-    show(tab, "stale.ipynb", [answered("%%complete\nWhat is a brick?", "Clay.", replayed=True)])
+    tab.open("stale.ipynb", answered("%%complete\nWhat is a brick?", "Clay.", replayed=True))
     expect(badge(tab, 0)).to_have_text("replayed · saved $0.0042 · gpt-5-mini")
 
     tab.cell(0).locator(".cm-line").last.click()
@@ -128,7 +120,7 @@ def test_badges_go_with_their_cells_in_a_windowed_notebook(tab):
     cells = [answered(f"%%complete\n{number}", f"Answer {number}") for number in range(60)]
     cells[1] = answered("%%complete\nyes", "Yes", replayed=True)
     with windowed(tab):
-        show(tab, "windowed.ipynb", cells)
+        tab.open("windowed.ipynb", *cells)
     replayed = tab.page.locator(".jp-LlmMagic-badge", has_text="replayed")
     expect(replayed).to_have_count(1)
 
@@ -148,9 +140,8 @@ def test_badges_go_with_their_cells_in_a_windowed_notebook(tab):
     expect(badge(tab, 0)).to_have_count(1)
 
 
-@pytest.mark.own_page
 def test_the_setting_takes_badges_away_and_brings_them_back(tab):
-    show(tab, "setting.ipynb", [answered("%%complete\nWhat is a brick?", "Clay.")])
+    tab.open("setting.ipynb", answered("%%complete\nWhat is a brick?", "Clay."))
     expect(badge(tab, 0)).to_be_visible()
     setting = tab.page.get_by_label("Badges on cells")
 

@@ -11,7 +11,7 @@ from playwright.sync_api import expect
 
 from llm_magic.notebook.display import MIME_TYPE, Answer
 
-pytestmark = [pytest.mark.usefixtures("extension"), pytest.mark.own_page]
+pytestmark = pytest.mark.usefixtures("extension")
 
 # Elements and attributes that have no business in an answer or a badge, beyond our own buttons.
 LIVE = """() => {
@@ -68,13 +68,6 @@ MALFORMED = [
 ]
 
 
-@pytest.fixture
-def tab(tab):
-    """A page that notes when a payload was run."""
-    tab.page.add_init_script("window.pwned = () => { window.ran = true }")
-    return tab
-
-
 def output(bundle):
     return nbformat.v4.new_output("display_data", bundle)
 
@@ -110,16 +103,8 @@ def cells(*makers):
         yield nbformat.v4.new_code_cell(f"%%complete -m {text}", outputs=outputs)
 
 
-def show(tab, name, *content):
-    kernelspec = {"name": "python3", "display_name": "Python 3"}
-    notebook = nbformat.v4.new_notebook(cells=list(content), metadata={"kernelspec": kernelspec})
-    nbformat.write(notebook, tab.lab.root / name)
-    tab.page.goto(tab.lab.link(name))
-    tab.opened(name)
-
-
 def test_no_payload_does_anything_in_an_answer_a_badge_or_a_prompt(tab):
-    show(tab, "hostile.ipynb", *cells(as_made, as_forged))
+    tab.open("hostile-answers.ipynb", *cells(as_made, as_forged))
     answers = tab.page.locator(".jp-LlmMagic-answer")
     expect(answers).to_have_count(2 * len(PAYLOADS))
     expect(tab.page.locator(".jp-LlmMagic-badge")).to_have_count(len(PAYLOADS))
@@ -146,17 +131,15 @@ def test_no_payload_does_anything_in_the_panel_or_in_a_plan(tab):
     )
     drifted = "\n".join(f"print({text!r})" for text in texts)
     saved = nbformat.v4.new_output("stream", text="\n".join(reversed(texts)))
-    miss = nbformat.v4.new_code_cell(f"%%complete --mode REPLAY\n{name * 3}")
-    broken = nbformat.v4.new_code_cell(f"raise ValueError({name!r})")
-    show(
-        tab,
+    tab.open(
         "hostile-panel.ipynb",
-        *[nbformat.v4.new_code_cell(line) for line in ("%load_ext llm_magic", code)],
-        miss,
-        nbformat.v4.new_code_cell("%llm budget 1"),
+        "%load_ext llm_magic",
+        code,
+        f"%%complete --mode REPLAY\n{name * 3}",
+        "%llm budget 1",
         nbformat.v4.new_code_cell(drifted, outputs=[saved], execution_count=1),
-        nbformat.v4.new_code_cell(f"%%complete -m openai/{name}\n{{{{ 1 }}}}"),
-        broken,
+        f"%%complete -m openai/{name}\n{{{{ 1 }}}}",
+        f"raise ValueError({name!r})",
     )
     tab.command("llm-magic:open-panel")
     panel = tab.page.locator(".jp-LlmMagic-panel")
@@ -193,7 +176,7 @@ def test_provenance_that_is_none_is_shown_as_an_answer_all_the_same(tab):
     ]
     outputs.append(output({"text/plain": "nothing but text", MIME_TYPE: {}}))
     outputs.append(output({MIME_TYPE: {}}))
-    show(tab, "malformed.ipynb", nbformat.v4.new_code_cell("x", outputs=outputs))
+    tab.open("malformed.ipynb", "x", outputs=outputs)
 
     answers = tab.page.locator(".jp-LlmMagic-answer")
     expect(answers).to_have_count(len(outputs))

@@ -16,6 +16,7 @@ pytestmark = pytest.mark.usefixtures("extension")
 LOAD = "%load_ext llm_magic"
 ASK = "%%complete\nWhich mode is this?"
 BEGIN_COMMAND = "name => { void window.jupyterapp.commands.execute(name); }"
+KERNELS = "() => window.jupyterapp?.serviceManager.kernelspecs.refreshSpecs()"
 IS_TOGGLED = "name => window.jupyterapp.commands.isToggled(name)"
 IS_ENABLED = "name => window.jupyterapp.commands.isEnabled(name)"
 
@@ -120,6 +121,7 @@ def test_replay_imposed_from_outside_greys_the_switch_and_says_why(tab):
     (folder / "kernel.json").write_text(json.dumps(spec))
     kernelspec = {"name": "imposed", "display_name": "Imposed"}
     metadata = {"kernelspec": kernelspec, "llm_magic": {"mode": "DISABLED"}}
+    tab.page.evaluate(KERNELS)
     tab.open("mode-imposed.ipynb", LOAD, "%llm mode", metadata=metadata)
     expect(switch(tab)).to_have_value("DISABLED")
 

@@ -34,7 +34,6 @@ def weight(tab, text, index=0):
     return shown.evaluate("node => getComputedStyle(node).fontWeight")
 
 
-@pytest.mark.own_page
 def test_a_prompt_reads_as_one_as_long_as_it_is_one_and_is_saved_as_it_was(tab):
     path = tab.open("prompts.ipynb", PROMPT, "# a comment\nx = '{{ text }}'")
     before = json.loads(path.read_text())

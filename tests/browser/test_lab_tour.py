@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import expect
 
-pytestmark = [pytest.mark.usefixtures("extension"), pytest.mark.own_page]
+pytestmark = pytest.mark.usefixtures("extension")
 
 REVIEWS = """\
 reviews = [

@@ -123,7 +123,6 @@ def test_a_call_is_found_in_the_history_and_asked_again(tab):
     assert tab.models.count == 1
 
 
-@pytest.mark.own_page
 def test_the_panel_survives_a_reload_and_can_be_read_when_its_kernel_is_gone(tab):
     tab.models.reply("Yes")
     tab.open("reload.ipynb", LOAD, PANEL, CALL)
@@ -150,13 +149,12 @@ def test_the_panel_survives_a_reload_and_can_be_read_when_its_kernel_is_gone(tab
     tab.problems.clear()
 
 
-@pytest.mark.own_page
 def test_hostile_texts_and_names_do_nothing_in_the_panel(tab):
     texts = [text.encode("utf-8", "replace").decode() for text in PAYLOADS.values()]
     for text in texts:
         tab.models.reply(text)
     tab.open(
-        "hostile.ipynb",
+        "hostile-widgets.ipynb",
         f"{LOAD}\nimport llm_magic\ntexts = {texts!r}\n"
         "for text in texts:\n    llm_magic.complete(text)",
         "shown = llm_magic.panel()\nshown",
@@ -173,7 +171,7 @@ def test_hostile_texts_and_names_do_nothing_in_the_panel(tab):
         tab.run(cell)
 
     expect(tab.output(1)).to_contain_text("pwned()")
-    assert tab.page.evaluate("() => typeof window.pwned") == "undefined"
+    assert tab.page.evaluate("window.ran") is None
 
 
 @pytest.fixture
