@@ -188,7 +188,25 @@ def run(
         if shown.done or "before replying" not in str(failure):
             raise
         raise LLMMagicError(f"the kernel that {path.name} asks for does not start") from None
+    finally:
+        # Not sooner: nbclient finds displays that a later cell updates by their places.
+        for cell in notebook.cells:
+            if cell.cell_type == "code":
+                cell.outputs = _with_whole_streams(cell.outputs)
     return error, shown.done
+
+
+def _with_whole_streams(outputs: list[Any]) -> list[Any]:
+    """As front ends keep them: what is printed comes in as many pieces as the kernel flushed."""
+    whole: list[Any] = []
+    for output in outputs:
+        before: Any = whole[-1] if whole else {}
+        # Only streams have a name.
+        if "name" in output and output.name == before.get("name"):
+            before.text += output.text
+        else:
+            whole.append(output)
+    return whole
 
 
 def _without_page(environment: dict[str, str]) -> dict[str, str]:

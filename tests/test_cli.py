@@ -155,6 +155,34 @@ def test_a_cell_that_fails_is_named_and_what_came_before_is_written(
     assert cells[2].outputs
 
 
+def test_what_a_cell_prints_is_one_text_however_often_the_kernel_flushes(
+    llm_magic, write, tmp_path
+):
+    cell = """
+import sys
+for text in "ab":
+    print(text, flush=True)
+print("c", file=sys.stderr, flush=True)
+print("d", flush=True)
+shown = display("before", display_id=True)
+print("e", flush=True)
+print("f", flush=True)
+"""
+    path = write("a.ipynb", cell, "shown.update('after')")
+    output = tmp_path / "out.ipynb"
+
+    assert llm_magic("run", path, "-o", output)[0] == 0
+
+    outputs = nbformat.read(output, as_version=4).cells[0].outputs
+    assert [dict(output.get("data", output)) for output in outputs] == [
+        {"output_type": "stream", "name": "stdout", "text": "a\nb\n"},
+        {"output_type": "stream", "name": "stderr", "text": "c\n"},
+        {"output_type": "stream", "name": "stdout", "text": "d\n"},
+        {"text/plain": "'after'"},
+        {"output_type": "stream", "name": "stdout", "text": "e\nf\n"},
+    ]
+
+
 @pytest.mark.parametrize(
     ("cell", "told"),
     [
