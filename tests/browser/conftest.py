@@ -44,6 +44,13 @@ _SETTINGS = {
     # All cells and all outputs are in the page, also those that nobody scrolled to.
     "notebook-extension/tracker": {"windowingMode": "none", "maxNumberOutputs": 9999},
 }
+_PAGE = {
+    # No page asks the server whether it has to be built, which takes it a second.
+    "buildAvailable": False,
+    "buildCheck": False,
+    # It covers the page while a theme changes, and trips over a second change meanwhile.
+    "disabledExtensions": {"@jupyterlab/apputils-extension:splash": True},
+}
 _OFFLINE = [
     "--disable-background-networking",
     "--disable-component-update",
@@ -106,8 +113,7 @@ class Lab:
             path.write_text(json.dumps(content))
         self.page_config = base / "config" / "labconfig" / "page_config.json"
         self.page_config.parent.mkdir(parents=True)
-        # No page asks the server whether it has to be built, which takes it a second.
-        self.page_config.write_text(json.dumps({"buildAvailable": False, "buildCheck": False}))
+        self.page_config.write_text(json.dumps(_PAGE))
         self._log = (base / "server.log").open("w+")
         self._process = subprocess.Popen(
             self._command(), env=self._environment(), stdout=self._log, stderr=self._log
@@ -261,18 +267,19 @@ _CARRIES = """mode => {
   return (model.getMetadata('llm_magic')?.mode ?? null) === mode;
 }"""
 _SAVE = "() => window.jupyterapp.shell.currentWidget.context.save()"
-_CLEAR = """() => {
+_CLOSE = """() => {
   const { shell } = window.jupyterapp;
   for (const widget of [...shell.widgets('main'), ...shell.widgets('down')]) widget.dispose();
+}"""
+_CLEAR = """() => {
+  const { shell } = window.jupyterapp;
   shell.collapseRight();
   shell.expandLeft();
   delete window.ran;
 }"""
 # What hostile texts would do.
 _PWNED = "window.pwned = () => { window.ran = true }"
-# The splash screen takes itself away 200 ms after a change, and trips over a second change in them.
-_THEMED = """light => document.body.dataset.jpThemeLight === String(light)
-  && !document.getElementById('jupyterlab-splash')"""
+_THEMED = "light => document.body.dataset.jpThemeLight === String(light)"
 # Light on dark and dark on light: what is written with less contrast than people can read.
 _FAINT = """part => {
   const parts = colour => colour.match(/[\\d.]+/g).map(Number);
@@ -400,6 +407,12 @@ class Tab:
         self.page.goto(self.lab.link(name, self._app))
         self.opened(name)
 
+    def reopen(self, name):
+        """Close the notebook, and open it as its file has it."""
+        self.page.evaluate(_CLOSE)
+        self.command("docmanager:open", path=name)
+        self.opened(name)
+
     def cell(self, index):
         """A code cell, by its place."""
         return self.page.locator(".jp-NotebookPanel .jp-CodeCell").nth(index)
@@ -505,6 +518,7 @@ def tab(lab, browser, shared, request):
         if problems or request.session.testsfailed > failed:
             tab.photograph(request.node.name, themes=["light"])
         elif not is_own:
+            tab.page.evaluate(_CLOSE)
             tab.page.evaluate(_CLEAR)
             shared.append(tab)
     finally:

@@ -62,7 +62,7 @@ def test_two_views_of_a_notebook_are_told_the_same_and_save_one_cassette(tab):
     expect(status(tab)).to_contain_text("llm-magic: DISABLED")
     tab.carries("DISABLED")
     tab.save()
-    tab.reload("views.ipynb")
+    tab.reopen("views.ipynb")
     tab.command("docmanager:clone")
     expect(switches(tab)).to_have_count(2)
     for shown in switches(tab).all():
