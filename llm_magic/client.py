@@ -7,14 +7,13 @@ methods of :class:`Client` for a folder of your own.
 from __future__ import annotations
 
 import atexit
-import os
 import threading
 import time
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llm_magic import config, history, replay, routing, secrets
+from llm_magic import config, environment, history, replay, routing, secrets
 from llm_magic.arguments import Arguments, Prompt
 from llm_magic.config import Settings, Workspace
 from llm_magic.exceptions import LLMMagicError, ModelNameError, ParameterError
@@ -386,7 +385,7 @@ class Client:
         # A key that was set since the start must not reach the key or the ledger either.
         secrets.register(f"{provider.upper()}_API_KEY", transport.api_key)
         for variable in catalog.entry(provider).key_variables:
-            secrets.register(variable, os.environ.get(variable))
+            secrets.register(variable, environment.look(variable))
         return provider, model, adapter
 
     def _candidate(

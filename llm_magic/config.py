@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import llm_magic
-from llm_magic import mounts
+from llm_magic import environment, mounts
 from llm_magic.exceptions import ConfigError, did_you_mean
 from llm_magic.types import Mode
 
@@ -217,10 +217,10 @@ class Settings:
         environ: Mapping[str, str] | None = None,
         laid_over: Mapping[str, str] | None = None,
     ) -> None:
-        environment: Any = os.environ if environ is None else environ
-        self._environ: Mapping[str, str] = environment
+        below: Any = os.environ if environ is None else environ
+        self._environ: Mapping[str, str] = below
         if laid_over:
-            self._environ = ChainMap(dict(laid_over), environment)
+            self._environ = ChainMap(dict(laid_over), below)
         self._of_this_process = environ is None
         # The folder the kernel started in: a later os.chdir() must not move the recordings.
         self._start = Path.cwd()
@@ -231,7 +231,7 @@ class Settings:
         self._aliases: dict[str, str] = {}
         self.notebook_hint: str | None = None
         self._workspace: tuple[Any, Workspace] | None = None
-        told = [self._environ.get("LLM_MAGIC_MODE", "")]
+        told = [self._variable("LLM_MAGIC_MODE")]
         if self._of_this_process:
             told += _at_start("LLM_MAGIC_MODE")
         self._imposed = any(word.strip() and Mode.parse(word) is Mode.REPLAY for word in told)
@@ -276,7 +276,7 @@ class Settings:
             For a value that cannot be used.
         """
         variable = _VARIABLES[name]
-        ceilings = {self._environ.get(variable, "").strip()}
+        ceilings = {self._variable(variable).strip()}
         if self._of_this_process:
             ceilings.update(text.strip() for text in _at_start(variable))
         found = [(self._read(name, text, variable), variable) for text in ceilings if text]
@@ -310,12 +310,15 @@ class Settings:
         if value is not _UNSET:
             return value, "%llm config"
         variable = _VARIABLES[name]
-        if text := self._environ.get(variable, "").strip():
+        if text := self._variable(variable).strip():
             return self._read(name, text, variable), variable
         if name in self.project:
             origin = str(self._project_file)
             return self._read(name, self.project[name], origin), origin
         return option.default, "default"
+
+    def _variable(self, name: str) -> str:
+        return environment.look(name, self._environ) or ""
 
     def _read(self, name: str, value: Any, origin: str) -> Any:
         try:
@@ -401,10 +404,10 @@ class Settings:
     def workspace(self) -> Workspace:
         """The folder to work in and the notebook that is running, if it is known."""
         told = (
-            self._environ.get("LLM_MAGIC_WORKING", ""),
-            self._environ.get("LLM_MAGIC_NOTEBOOK", ""),
+            self._variable("LLM_MAGIC_WORKING"),
+            self._variable("LLM_MAGIC_NOTEBOOK"),
             self.notebook_hint,
-            self._environ.get("JPY_SESSION_NAME", ""),
+            self._variable("JPY_SESSION_NAME"),
         )
         if self._workspace is None or self._workspace[0] != told:
             self._workspace = told, self._find_workspace()
@@ -414,11 +417,11 @@ class Settings:
         notebook = self._notebook()
         if self._folder is not None:
             folder = self._folder
-        elif notebook and self._environ.get("LLM_MAGIC_NOTEBOOK", "").strip():
+        elif notebook and self._variable("LLM_MAGIC_NOTEBOOK").strip():
             folder = notebook.parent
         else:
             folder = self._start
-        elsewhere = self._environ.get("LLM_MAGIC_WORKING", "").strip()
+        elsewhere = self._variable("LLM_MAGIC_WORKING").strip()
         return Workspace(
             folder,
             _label(notebook.stem) if notebook else None,
@@ -428,11 +431,11 @@ class Settings:
     def _notebook(self) -> Path | None:
         # An absolute path in all hosts that tell it; JPY_SESSION_NAME is inherited by kernels that
         # are started from a notebook, so it counts only when it lies in the starting folder.
-        if named := self._environ.get("LLM_MAGIC_NOTEBOOK", "").strip():
+        if named := self._variable("LLM_MAGIC_NOTEBOOK").strip():
             return (self._start / named).resolve()
         if self.notebook_hint:
             return (self._start / self.notebook_hint).resolve()
-        session = Path(self._environ.get("JPY_SESSION_NAME", ""))
+        session = Path(self._variable("JPY_SESSION_NAME"))
         if session.suffix == ".ipynb" and session.parent.resolve() == self._start.resolve():
             return session
         return None

@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import os
 import threading
-from typing import Any
+
+from llm_magic import environment
 
 __all__ = [
     "PLACEHOLDER",
@@ -50,7 +51,7 @@ def register(name: str, value: str | None) -> None:
 def refresh() -> None:
     """Look again at the environment: a cell may have set a key since."""
     global _seen
-    _seen = _environment().copy()
+    _seen = environment.everything().copy()
     for name in os.environ:
         if name.upper().endswith(_ENDINGS):
             value = os.environ.get(name, "")
@@ -61,15 +62,8 @@ def refresh() -> None:
 
 def refresh_if_changed() -> None:
     """Look again when a variable was set, changed or taken away; costs about a microsecond."""
-    if _environment() != _seen:
+    if environment.everything() != _seen:
         refresh()
-
-
-def _environment() -> dict[Any, Any]:
-    # Every call passes here. What is below os.environ is a dict whose values stay the very same
-    # objects until they are set again; os.environ itself decodes each of them at every look.
-    found: dict[Any, Any] | None = getattr(os.environ, "_data", None)
-    return dict(os.environ) if found is None else found
 
 
 class Hidden(str):

@@ -20,6 +20,7 @@ ROWS = [
         "notices",
         "dropped",
         "mounts",
+        "environment",
         "config",
         "formats",
         "worddiff",
