@@ -75,18 +75,16 @@ def key_of(request: Request) -> str:
     parameters = {
         name: value for name, value in request.parameters.items() if name not in NOT_IN_KEY
     }
-    asked: Any = {
-        "schema": KEY_SCHEMA,
-        "api": request.api,
-        "provider": request.provider,
-        "endpoint": request.endpoint,
-        "model": request.model,
-        "messages": media.keyed(request.messages),
-        "parameters": parameters,
-        "cache_seed": request.cache_seed,
-    }
     try:
-        return hashlib.sha256(redact(canonical(asked)).encode()).hexdigest()
+        # The names are always these, so they are not sorted and written anew for each request.
+        asked = (
+            f'{{"api":{canonical(request.api)},"cache_seed":{canonical(request.cache_seed)}'
+            f',"endpoint":{canonical(request.endpoint)}'
+            f',"messages":{canonical(media.keyed(request.messages))}'
+            f',"model":{canonical(request.model)},"parameters":{canonical(parameters)}'
+            f',"provider":{canonical(request.provider)},"schema":{KEY_SCHEMA}}}'
+        )
+        return hashlib.sha256(redact(asked).encode()).hexdigest()
     except (rfc8785.CanonicalizationError, UnicodeError) as error:
         raise ParameterError(f"the request cannot be keyed: {error}") from None
 
@@ -97,6 +95,8 @@ def canonical(value: Any) -> str:
     What requests are made of is written here, many times faster; a few kinds of numbers and keys go
     through the reference implementation.
     """
+    if type(value) is str:
+        return encode_basestring(value)
     try:
         return _written(value)
     except _UncommonError:
@@ -117,17 +117,21 @@ def _written(value: Any) -> str:
     kind = type(value)
     if kind is str:
         return encode_basestring(value)
+    if value is None:
+        return "null"
     if kind is dict:
         for name in value:
             # Sorted by UTF-16 units there and by code points here: the same for ASCII.
             if type(name) is not str or not name.isascii():
                 raise _UncommonError
-        items = [f"{encode_basestring(name)}:{_written(value[name])}" for name in sorted(value)]
+        items = []
+        for name in sorted(value):
+            item = value[name]
+            text = encode_basestring(item) if type(item) is str else _written(item)
+            items.append(f"{encode_basestring(name)}:{text}")
         return f"{{{','.join(items)}}}"
     if kind is list:
         return f"[{','.join(map(_written, value))}]"
-    if value is None:
-        return "null"
     if kind is bool:
         return "true" if value else "false"
     if kind is int and -(2**53) < value < 2**53:
