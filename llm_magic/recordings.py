@@ -439,5 +439,7 @@ def now() -> datetime:
 
 def decimal_text(value: Decimal) -> str:
     """A Decimal as it is stored: no exponent, no trailing zeros."""
-    text = f"{value:f}"
+    text = str(value)
+    if "E" in text:
+        text = f"{value:f}"
     return text.rstrip("0").rstrip(".") if "." in text else text

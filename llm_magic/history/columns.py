@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from decimal import Decimal
+from json.encoder import encode_basestring_ascii as quoted
 from operator import attrgetter
 from typing import Any
 
@@ -133,25 +134,39 @@ def stored(fields: Mapping[str, Any]) -> dict[str, Any]:
 
     Columns without a value are left out.
     """
-    # Every replay writes a row: what needs no conversion gets none.
     return {
-        name: value if name in _KEPT_AS_THEY_ARE else _KEEPERS.get(type(value), _other)(value)
+        name: value if name in _KEPT_AS_THEY_ARE else _kept(value)
         for name, value in fields.items()
         if value is not None
     }
 
 
-@functools.cache
-def insertion(verb: str, names: tuple[str, ...]) -> str:
-    """The statement that writes a row of these columns.
+def insertion(verb: str, fields: Mapping[str, Any]) -> tuple[str, list[Any]]:
+    """The statement that writes a row, and its values as they are kept.
+
+    Columns without a value are left out: to bind a NULL takes the module of SQLite longer than a
+    text.
 
     Raises
     ------
     TypeError
         For a column that there is none of.
     """
+    given = {name: value for name, value in fields.items() if value is not None}
+    statement, converted = _insertion(verb, tuple(given))
+    # Every replay writes a row: what needs no conversion gets none.
+    values = list(given.values())
+    for index in converted:
+        values[index] = _kept(values[index])
+    return statement, values
+
+
+@functools.cache
+def _insertion(verb: str, names: tuple[str, ...]) -> tuple[str, list[int]]:
+    """The statement, and which of the values are not kept as they are."""
     _check(names)
-    return f"{verb} INTO calls ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"
+    statement = f"{verb} INTO calls ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"
+    return statement, [at for at, name in enumerate(names) if name not in _KEPT_AS_THEY_ARE]
 
 
 def assignments(names: Collection[str]) -> str:
@@ -197,19 +212,31 @@ def _json(value: dict[str, Any] | list[Any]) -> str | None:
     return redact(json.dumps(value)) if value else None
 
 
+def _json_object(value: dict[str, Any]) -> str | None:
+    # The unit prices of most models are texts, and json.dumps() makes an encoder for each of them.
+    if value and all(type(one) is str for pair in value.items() for one in pair):
+        pairs = [f"{quoted(name)}: {quoted(text)}" for name, text in value.items()]
+        return redact(f"{{{', '.join(pairs)}}}")
+    return _json(value)
+
+
 # By kind; booleans too, as the module of SQLite takes its time over what is not exactly an int.
 _KEEPERS: Mapping[type, Callable[[Any], Any]] = {
     str: _text,
     Decimal: decimal_text,
     datetime: stored_moment,
-    AttrDict: _json,
-    dict: _json,
+    AttrDict: _json_object,
+    dict: _json_object,
     list: _json,
     bool: int,
     # Where a text belongs: an answer may have a number there, of more digits than SQLite takes.
     int: str,
     float: float,
 }
+
+
+def _kept(value: Any) -> Any:
+    return _KEEPERS.get(type(value), _other)(value)
 
 
 def _other(value: Any) -> Any:

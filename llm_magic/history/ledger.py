@@ -169,10 +169,10 @@ class History(Reading, Rewriting):
             store.close()
 
 
-def _insertion(fields: Mapping[str, Any], verb: str) -> tuple[str, str, tuple[Any, ...]]:
+def _insertion(fields: Mapping[str, Any], verb: str) -> tuple[str, str, list[Any]]:
     """The id of a row, and the statement and values that write it."""
-    values = stored({"id": new_call_id(), "session": session(), **fields})
-    return values["id"], insertion(verb, tuple(values)), tuple(values.values())
+    row = {"id": new_call_id(), "session": session(), **fields}
+    return row["id"], *insertion(verb, row)
 
 
 def _outcome(recording: Recording | None) -> dict[str, Any]:
