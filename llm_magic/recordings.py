@@ -15,6 +15,7 @@ answer that was dropped here and still stands in the cassette.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
@@ -217,8 +218,10 @@ class Recording:
             fields = AttrDict.from_json(line)
         except RecursionError:
             raise ValueError("it is nested too deeply") from None
-        fields["created"] = datetime.fromisoformat(fields["created"])
-        recording = cls(**fields)
+        created = datetime.fromisoformat(fields["created"])
+        # Not set in the fields, which would make sure that it is a value of JSON.
+        del fields["created"]
+        recording = cls(created=created, **fields)
         response = recording.response
         if not isinstance(response, AttrDict) or not isinstance(response.get("choices"), list):
             raise TypeError("the response of a recording has a list of choices")
@@ -306,15 +309,23 @@ class Variant:
 def parse_row(text: str) -> list[Variant]:
     """The variants of a row, newest first."""
     users, found, line = text.partition("\n")
-    # Most rows have one answer, and every replay passes here.
-    lines = [users, line] if found and "\n" not in line else text.split("\n")
     try:
+        if found and "\n" not in line:
+            # Most rows have one answer, and every replay passes here.
+            return [Variant(dict(_read_users(users)), line)]
+        lines = text.split("\n")
         return [
-            Variant(dict(_decode(users)), line)
+            Variant(dict(_read_users(users)), line)
             for users, line in zip(lines[::2], lines[1::2], strict=True)
         ]
     except (ValueError, TypeError, IndexError):
         raise StoreError("a row of the store is not one of ours; run %llm cassette check") from None
+
+
+# Answers that one notebook recorded and saved all have the very same users.
+@functools.lru_cache(maxsize=256)
+def _read_users(text: str) -> tuple[tuple[str, int | None], ...]:
+    return tuple(dict(_decode(text)).items())
 
 
 def format_row(variants: list[Variant]) -> str | None:

@@ -788,4 +788,7 @@ def _read(line: str, place: Place) -> Recording:
 
 
 def _used_by(notebook: str, variants: list[Variant]) -> Variant | None:
-    return next((variant for variant in variants if notebook in variant.users), None)
+    for variant in variants:
+        if notebook in variant.users:
+            return variant
+    return None

@@ -127,7 +127,14 @@ class AttrDict(dict[str, Any]):
     @classmethod
     def from_json(cls, text: str | bytes) -> Any:
         """Parse JSON text; every object in it becomes an AttrDict."""
-        return _decode(text) if isinstance(text, str) else json.loads(text, object_hook=AttrDict)
+        if not isinstance(text, str):
+            return json.loads(text, object_hook=AttrDict)
+        if text[:1] == "{":
+            # All that we write ourselves: without a look for white space around it.
+            value, end = _decoder.raw_decode(text)
+            if end == len(text):
+                return value
+        return _decoder.decode(text)
 
     def to_dict(self) -> dict[str, Any]:
         """A copy made of plain dicts and lists."""
@@ -137,7 +144,7 @@ class AttrDict(dict[str, Any]):
 
 
 # Made once: json.loads() makes a decoder for every text that it reads with a hook.
-_decode = json.JSONDecoder(object_hook=AttrDict).decode
+_decoder = json.JSONDecoder(object_hook=AttrDict)
 
 
 def attributes(value: Any) -> Any:

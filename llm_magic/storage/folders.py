@@ -83,7 +83,7 @@ def _ends_with(path: Path, size: int, mark: bytes) -> bool:
         return file.read(len(mark)) == mark
 
 
-def identity(path: Path) -> tuple[int, int] | None:
+def identity(path: Path | str) -> tuple[int, int] | None:
     """What tells a file from another one in its place; None when there is none."""
     try:
         status = os.stat(path)

@@ -115,6 +115,8 @@ class Store:
     def __init__(self, folder: Path, *, read_only: bool = False) -> None:
         self.folder = folder
         self._file = folder / "cache.db"
+        # As text: every look-up asks for this file, and a path is made a text each time.
+        self._place = str(self._file)
         self.read_only = read_only or not writable(folder)
         self._lock = threading.Lock()
         self._cache: Any = None
@@ -156,7 +158,7 @@ class Store:
         except BaseException:
             cache.close()
             raise
-        self._identity = identity(self._file)
+        self._identity = identity(self._place)
         self._close_reader()
         self._cache = cache
 
@@ -202,7 +204,8 @@ class Store:
     def get(self, key: str) -> str | None:
         """The text under a key, or None."""
         try:
-            self._reopen_if_deleted()
+            if not self._is_in_place():
+                self._reopen()
             rows = self._fetch(
                 "SELECT mode, filename, value FROM Cache WHERE key = ? AND raw = 1", (key,)
             )
@@ -308,13 +311,14 @@ class Store:
     def _begin(self) -> Any:
         """Begin a write transaction on the file that is in the store's place now."""
         while True:
-            self._reopen_if_deleted()
+            if not self._is_in_place():
+                self._reopen()
             cache = self._cache if self._cache is not None else self._open_again()
             connection = cache._con
             connection.execute("BEGIN IMMEDIATE")
             try:
                 # A repair may have held the lock until now, and put another file here.
-                if self._identity == identity(self._file):
+                if self._identity == identity(self._place):
                     return cache
             except BaseException:
                 connection.execute("ROLLBACK")
@@ -332,10 +336,8 @@ class Store:
                 raise DiskFullError(f"{self.folder} cannot be written: the disk is full")
             return self._cache
 
-    def _reopen_if_deleted(self) -> None:
-        """Begin anew when somebody deleted the store: writes to its old file would be lost."""
-        if self._is_in_place():
-            return
+    def _reopen(self) -> None:
+        """Begin anew: somebody deleted the store, and writes to its old file would be lost."""
         with self._lock:
             if self._is_in_place():
                 return
@@ -353,7 +355,7 @@ class Store:
             return self.read_only or self._reader is not None
         if cache._txn_id == threading.get_ident():
             return True
-        return self._identity == identity(self._file)
+        return self._identity == identity(self._place)
 
     def items(self, prefix: str = "") -> Iterator[tuple[str, str]]:
         """Keys that begin with the prefix and their text, in the order of the keys."""
