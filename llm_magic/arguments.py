@@ -57,7 +57,7 @@ class Arguments:
         api_base: str | None = None,
         **parameters: Any,
     ) -> None:
-        for name, count in {"num_retries": num_retries, "max_tool_rounds": max_tool_rounds}.items():
+        for name, count in (("num_retries", num_retries), ("max_tool_rounds", max_tool_rounds)):
             if not isinstance(count, int) or count < 0:
                 raise ParameterError(f"{name}={count!r}: a number from 0")
         if sample is not None and (not isinstance(sample, int) or sample < 0):

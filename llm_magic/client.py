@@ -68,12 +68,14 @@ class Client:
 
     def _shelf_at(self, workspace: Workspace) -> Shelf:
         with self._lock:
-            if self._shelf is not None and self._shelf.folder != workspace.folder:
-                self._shelf.close()
-                self._shelf = None
-            if self._shelf is None:
-                self._shelf = Shelf(workspace)
-            return self._shelf
+            shelf, folder = self._shelf, workspace.folder
+            # Nearly always the very same path; two are compared part by part.
+            if shelf is not None and shelf.folder is not folder and shelf.folder != folder:
+                shelf.close()
+                shelf = self._shelf = None
+            if shelf is None:
+                shelf = self._shelf = Shelf(workspace)
+            return shelf
 
     @property
     def history(self) -> History:
@@ -383,9 +385,11 @@ class Client:
             # One unknown name must not end the call: it fails when its turn comes.
             return "unknown", str(reference), Unreachable(error)
         # A key that was set since the start must not reach the key or the ledger either.
-        secrets.register(f"{provider.upper()}_API_KEY", transport.api_key)
+        if transport.api_key:
+            secrets.register(f"{provider.upper()}_API_KEY", transport.api_key)
         for variable in catalog.entry(provider).key_variables:
-            secrets.register(variable, environment.look(variable))
+            if value := environment.look(variable):
+                secrets.register(variable, value)
         return provider, model, adapter
 
     def _candidate(

@@ -302,7 +302,7 @@ class Settings:
         return self.session[name]
 
     def _find(self, name: str, argument: Any = None) -> tuple[Any, str]:
-        option = _option(name)
+        option = OPTIONS.get(name) or _option(name)
         if argument is not None:
             return self._read(name, argument, "argument"), "argument"
         # One look only: JupyterLab sets and unsets on another thread.
@@ -310,7 +310,8 @@ class Settings:
         if value is not _UNSET:
             return value, "%llm config"
         variable = _VARIABLES[name]
-        if text := self._variable(variable).strip():
+        text = environment.look(variable, self._environ)
+        if text and (text := text.strip()):
             return self._read(name, text, variable), variable
         if name in self.project:
             origin = str(self._project_file)
@@ -404,10 +405,10 @@ class Settings:
     def workspace(self) -> Workspace:
         """The folder to work in and the notebook that is running, if it is known."""
         told = (
-            self._variable("LLM_MAGIC_WORKING"),
-            self._variable("LLM_MAGIC_NOTEBOOK"),
+            environment.look("LLM_MAGIC_WORKING", self._environ),
+            environment.look("LLM_MAGIC_NOTEBOOK", self._environ),
             self.notebook_hint,
-            self._variable("JPY_SESSION_NAME"),
+            environment.look("JPY_SESSION_NAME", self._environ),
         )
         if self._workspace is None or self._workspace[0] != told:
             self._workspace = told, self._find_workspace()

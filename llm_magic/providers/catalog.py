@@ -405,6 +405,9 @@ def entry(name: str) -> Entry:
     ModelNameError
         When there is none; the message names the nearest ones.
     """
+    row = _entries.get(name)
+    if row is not None:
+        return row
     word = name.strip().lower()
     try:
         return _entries[_ALIASES.get(word, word)]

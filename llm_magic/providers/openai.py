@@ -80,7 +80,7 @@ class OpenAIProvider:
 
     def notes(self, request: Request) -> list[str]:
         """Parameters that are not sent, because this provider or model does not take them."""
-        return sent_and_notes(self._row, request)[1]
+        return sent_and_notes(self._row, request)[1] if request.parameters else []
 
     def _question(self, request: Request, transport: Transport, *, stream: bool) -> Question:
         parameters = sent_and_notes(self._row, request)[0]
