@@ -361,13 +361,9 @@ class Call:
             recorded=recording.created,
             latency_ms=self._elapsed_ms(),
         )
-        row = {
-            **self._columns("replay", "closed" if recording.closed else "ok"),
-            **self._answer_columns(completion, recording.prices),
-            "cost": Decimal(0),
-            "saved": saved,
-            "cost_source": "replay",
-        }
+        row = self._columns("replay", "closed" if recording.closed else "ok")
+        row |= self._answer_columns(completion, recording.prices)
+        row |= {"cost": Decimal(0), "saved": saved, "cost_source": "replay"}
         return completion, row
 
     # A live call
@@ -506,6 +502,7 @@ class Call:
             cost=cost,
             cost_source=source,
             first_token_ms=self.first_token_ms,
+            price_table=pricing.price_table(self._prices),
             **self._answer_columns(self.completion, self._prices),
         )
         return self.completion
@@ -634,8 +631,10 @@ class Call:
         }
 
     def _columns(self, source: str, status: str) -> dict[str, Any]:
-        request, cell = self.request, self.run.cell if self.run is not None else {}
-        return {
+        """What the ledger keeps of the call itself; what has no value is left out."""
+        candidate = self.candidate
+        request = candidate.request
+        columns = {
             "started": self._created or datetime.now(UTC),
             "source": source,
             "status": status,
@@ -643,33 +642,40 @@ class Call:
             "api": request.api,
             "provider": request.provider,
             "model": request.model,
-            "endpoint": request.endpoint,
-            "notebook": self.notebook,
-            "cell_id": cell.get("id"),
-            "cell_line": cell.get("line") if self.keep_text else None,
-            "run": self.run.name if self.run is not None else None,
-            "key": self.key,
-            "ordinal": self.candidate.ordinal,
-            "call": self._first_row,
+            "key": candidate.key,
+            "ordinal": candidate.ordinal,
             "attempt": len(self.attempts),
             "stream": self.stream,
-            "tag": history.current_tag(),
-            "prompt": request.last_text if self.keep_text else None,
         }
+        optional = {
+            "endpoint": request.endpoint,
+            "notebook": self.notebook,
+            "call": self._first_row,
+            "tag": history.current_tag(),
+        }
+        if self.keep_text:
+            optional["prompt"] = request.last_text
+        if self.run is not None:
+            optional |= {"run": self.run.name, "cell_id": self.run.cell.get("id")}
+            if self.keep_text:
+                optional["cell_line"] = self.run.cell.get("line")
+        for name, value in optional.items():
+            if value is not None:
+                columns[name] = value
+        return columns
 
     def _answer_columns(self, completion: Completion, prices: Any) -> dict[str, Any]:
         choices = completion["choices"]
-        live = completion.source == "live"
-        return {
-            "response_model": completion.get("model"),
-            "finish_reason": choices[0].get("finish_reason") if choices else None,
-            "latency_ms": completion.latency_ms,
-            "prices": dict(prices) if prices else None,
-            "price_table": pricing.price_table(prices) if live else None,
-            "notes": completion.notes,
-            "answer": completion.text if self.keep_text else None,
-            **history.usage_columns(completion),
-        }
+        columns = history.usage_columns(completion)
+        columns["response_model"] = completion.get("model")
+        columns["finish_reason"] = choices[0].get("finish_reason") if choices else None
+        columns["latency_ms"] = completion.latency_ms
+        columns["notes"] = completion.notes
+        if prices:
+            columns["prices"] = dict(prices)
+        if self.keep_text:
+            columns["answer"] = completion.text
+        return columns
 
 
 _notes_are_shown: ContextVar[bool] = ContextVar("llm_magic_notes_are_shown", default=False)

@@ -371,7 +371,8 @@ def reported(usage: Mapping[str, Any] | None) -> Decimal | None:
     """
     told = as_mapping(usage)
     cost = told.get("cost")
-    if isinstance(cost, Mapping):
+    # To ask an abstract class takes long, and most providers say nothing.
+    if cost is not None and isinstance(cost, Mapping):
         cost = cost.get("total_cost")
     amount = None if cost is None else _amount(cost)
     if amount is None:
@@ -435,7 +436,9 @@ def _priced(
 def _has_uncounted(told: Mapping[str, Any], prices: UnitPrices) -> bool:
     for place, items in _UNCOUNTED.items():
         inside = told if place is None else as_mapping(told.get(place))
-        for name, price in items.items() if inside else ():
+        if not inside or items.keys().isdisjoint(inside):
+            continue
+        for name, price in items.items():
             if inside.get(name) and (price is None or price in prices):
                 return True
     return False

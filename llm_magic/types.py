@@ -339,17 +339,16 @@ class Usage:
         output = None if prompt is None else _output_tokens(told, prompt)
         if prompt is None or output is None:
             return None
-        inside = as_mapping(told.get("prompt_tokens_details"))
-        outside = as_mapping(told.get("completion_tokens_details"))
+        inside, outside = told.get("prompt_tokens_details"), told.get("completion_tokens_details")
 
         # A server that reports more parts than the whole is wrong about the parts.
         left = prompt
         parts = {}
-        if inside:
+        if inside and (inside := as_mapping(inside)):
             for bucket, name in _PROMPT_PARTS.items():
                 parts[bucket] = min(token_count(inside.get(name)) or 0, left)
                 left -= parts[bucket]
-        if outside:
+        if outside and (outside := as_mapping(outside)):
             reasoning = min(token_count(outside.get("reasoning_tokens")) or 0, output)
             audio = min(token_count(outside.get("audio_tokens")) or 0, output - reasoning)
             parts |= {"reasoning_tokens": reasoning, "output_audio_tokens": audio}
@@ -375,6 +374,8 @@ def token_count(value: Any) -> int | None:
     >>> token_count(12), token_count(12.0), token_count(True), token_count(-1), token_count("12")
     (12, 12, None, None, None)
     """
+    if type(value) is int:
+        return value if 0 <= value < _MOST_TOKENS else None
     if value is None or isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     if not 0 <= value < _MOST_TOKENS or value != int(value):

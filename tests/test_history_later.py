@@ -21,7 +21,7 @@ from llm_magic.client import Client
 from llm_magic.config import Workspace
 from llm_magic.exceptions import DiskFullError
 from llm_magic.history import History, database, later
-from llm_magic.history.ledger import _insertion
+from llm_magic.history.columns import insertion
 from llm_magic.recordings import now
 from llm_magic.replay import begin_run, end_run, run
 from llm_magic.testing import FakeServer
@@ -419,7 +419,7 @@ def test_a_ledger_that_fails_does_not_keep_the_others_from_being_written(
     # Whatever order a set has, one of them comes before the ledger.
     for waiting in (Failing(), ledger, Failing()):
         writer._asked.add(waiting)
-    ledger._waiting.append(_insertion(REPLAY, "INSERT")[1:])
+    ledger._waiting.append(insertion("INSERT", REPLAY))
 
     with pytest.raises(RuntimeError, match="another ledger"):
         later.flush()

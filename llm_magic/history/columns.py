@@ -7,7 +7,6 @@ import json
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from decimal import Decimal
-from json.encoder import encode_basestring_ascii as quoted
 from operator import attrgetter
 from typing import Any
 
@@ -110,18 +109,20 @@ def usage_columns(completion: Completion) -> dict[str, Any]:
     """What the ledger keeps of an answer's tokens, who counted them, and how it was served."""
     usage, told = completion.tokens, as_mapping(completion.get("usage"))
     tier = told.get("service_tier")
-    return {
-        **dict(zip(TOKENS, _counts(usage) if usage is not None else _NOBODY_TOLD, strict=True)),
+    columns: dict[str, Any] = dict.fromkeys(TOKENS)
+    columns["usage_source"] = None
+    if usage is not None:
+        columns.update(zip(TOKENS, _counts(usage), strict=True))
         # As completion.usage_source says it, without reading the usage once more: each replay
         # passes here.
-        "usage_source": usage and ("estimated" if told.get("estimated") else "provider"),
-        "service_tier": None if tier is None else str(tier),
-        "tool_calls": sum(map(_tool_calls, completion.get("choices") or ())),
-    }
+        columns["usage_source"] = "estimated" if told.get("estimated") else "provider"
+    if tier is not None:
+        columns["service_tier"] = str(tier)
+    columns["tool_calls"] = sum(map(_tool_calls, completion.get("choices") or ()))
+    return columns
 
 
 _counts = attrgetter(*TOKENS)
-_NOBODY_TOLD = (None,) * len(TOKENS)
 
 
 def _tool_calls(choice: Mapping[str, Any]) -> int:
@@ -135,29 +136,30 @@ def stored(fields: Mapping[str, Any]) -> dict[str, Any]:
     Columns without a value are left out.
     """
     return {
-        name: value if name in _KEPT_AS_THEY_ARE else _kept(value)
+        name: value if name in _KEPT_AS_THEY_ARE else _KEEPERS.get(type(value), _other)(value)
         for name, value in fields.items()
         if value is not None
     }
 
 
-def insertion(verb: str, fields: Mapping[str, Any]) -> tuple[str, list[Any]]:
+def insertion(verb: str, row: Mapping[str, Any]) -> tuple[str, list[Any]]:
     """The statement that writes a row, and its values as they are kept.
 
-    Columns without a value are left out: to bind a NULL takes the module of SQLite longer than a
-    text.
+    A column without a value is better left out of it: to bind a NULL takes the module of SQLite
+    longer than to bind a text.
 
     Raises
     ------
     TypeError
         For a column that there is none of.
     """
-    given = {name: value for name, value in fields.items() if value is not None}
-    statement, converted = _insertion(verb, tuple(given))
+    statement, converted = _insertion(verb, tuple(row))
     # Every replay writes a row: what needs no conversion gets none.
-    values = list(given.values())
+    values = list(row.values())
     for index in converted:
-        values[index] = _kept(values[index])
+        value = values[index]
+        if value is not None:
+            values[index] = _KEEPERS.get(type(value), _other)(value)
     return statement, values
 
 
@@ -212,12 +214,20 @@ def _json(value: dict[str, Any] | list[Any]) -> str | None:
     return redact(json.dumps(value)) if value else None
 
 
-def _json_object(value: dict[str, Any]) -> str | None:
-    # The unit prices of most models are texts, and json.dumps() makes an encoder for each of them.
-    if value and all(type(one) is str for pair in value.items() for one in pair):
-        pairs = [f"{quoted(name)}: {quoted(text)}" for name, text in value.items()]
-        return redact(f"{{{', '.join(pairs)}}}")
-    return _json(value)
+def _prices(value: dict[str, Any]) -> str | None:
+    try:
+        text = _texts_as_json(tuple(value.items()))
+    except TypeError:  # it has lists: a price that depends on the size of the input
+        return _json(value)
+    return _json(value) if text is None else redact(text)
+
+
+# Calls of one model have the very same prices, and json.dumps() makes an encoder for each.
+@functools.lru_cache(maxsize=256)
+def _texts_as_json(pairs: tuple[tuple[Any, Any], ...]) -> str | None:
+    """Pairs of texts as JSON; None for others: 1 and True are equal, and not the same as text."""
+    texts = pairs and all(isinstance(one, str) for pair in pairs for one in pair)
+    return json.dumps(dict(pairs)) if texts else None
 
 
 # By kind; booleans too, as the module of SQLite takes its time over what is not exactly an int.
@@ -225,18 +235,14 @@ _KEEPERS: Mapping[type, Callable[[Any], Any]] = {
     str: _text,
     Decimal: decimal_text,
     datetime: stored_moment,
-    AttrDict: _json_object,
-    dict: _json_object,
+    AttrDict: _prices,
+    dict: _prices,
     list: _json,
     bool: int,
     # Where a text belongs: an answer may have a number there, of more digits than SQLite takes.
     int: str,
     float: float,
 }
-
-
-def _kept(value: Any) -> Any:
-    return _KEEPERS.get(type(value), _other)(value)
 
 
 def _other(value: Any) -> Any:

@@ -120,16 +120,16 @@ class History(Reading, Rewriting):
         All that this process asks its ledger or does with it comes after it; other processes see
         it at the end of the cell, or after a fifth of a second.
         """
-        call, statement, values = _insertion(fields, "INSERT OR IGNORE")
-        self._write_soon(statement, values)
+        row = _row(fields)
+        self._write_soon(*insertion("INSERT OR IGNORE", row))
         watchers.tell()
-        return call
+        return str(row["id"])
 
     def _insert(self, fields: Mapping[str, Any]) -> str:
-        call, statement, values = _insertion(fields, "INSERT")
+        row = {name: value for name, value in _row(fields).items() if value is not None}
         with self._database() as database:
-            database.execute(statement, values)
-        return call
+            database.execute(*insertion("INSERT", row))
+        return str(row["id"])
 
     def adopt(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Take over rows of another ledger that this one does not have, and what they cost.
@@ -169,10 +169,14 @@ class History(Reading, Rewriting):
             store.close()
 
 
-def _insertion(fields: Mapping[str, Any], verb: str) -> tuple[str, str, list[Any]]:
-    """The id of a row, and the statement and values that write it."""
-    row = {"id": new_call_id(), "session": session(), **fields}
-    return row["id"], *insertion(verb, row)
+def _row(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The columns, with an id and whose session it is where they say nothing of it."""
+    row = dict(fields)
+    if "id" not in row:
+        row["id"] = new_call_id()
+    if "session" not in row:
+        row["session"] = session()
+    return row
 
 
 def _outcome(recording: Recording | None) -> dict[str, Any]:
