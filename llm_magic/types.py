@@ -334,7 +334,8 @@ class Usage:
 
         Source: https://platform.openai.com/docs/api-reference/chat/object
         """
-        told = as_mapping(usage)
+        # Of a plain dict: to ask one with attributes for a method takes longer than to copy it.
+        told = dict(as_mapping(usage))
         prompt = token_count(told.get("prompt_tokens"))
         output = None if prompt is None else _output_tokens(told, prompt)
         if prompt is None or output is None:
@@ -504,7 +505,8 @@ class Completion(AttrDict):
 def _text_of(choice: Mapping[str, Any]) -> str:
     # The older completions API, which the compat modules show as it was, has no messages.
     message = choice.get("message")
-    return content_text(choice.get("text") if message is None else message.get("content"))
+    content = choice.get("text") if message is None else message.get("content")
+    return content if type(content) is str else content_text(content)
 
 
 def _rebuild(kind: type[Completion], response: dict[str, Any], about: dict[str, Any]) -> Completion:
