@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from llm_magic import own_prices
@@ -348,10 +348,14 @@ _OF_OUTPUT = ("reasoning_tokens", "output_audio_tokens")
 def tier_price(price: Any, input_tokens: int) -> Decimal:
     """USD per million tokens, for a request with this many input tokens."""
     if isinstance(price, str):
-        return Decimal(price)
+        return _decimal(price)
     base, *tiers = price
     reached = [amount for start, amount in tiers if input_tokens > start]
     return Decimal(reached[-1] if reached else base)
+
+
+# The prices of a model are the very same texts in call after call.
+_decimal = lru_cache(maxsize=1024)(Decimal)
 
 
 def reported(usage: Mapping[str, Any] | None) -> Decimal | None:
@@ -426,8 +430,10 @@ def _priced(
     if prices is None or told.get("estimated") or _has_uncounted(told, prices):
         return None
     amount = cost(usage, prices, requests=token_count(told.get("requests")) or 1)
-    searches = token_count(as_mapping(told.get("server_tool_use")).get("web_search_requests")) or 0
-    if not searches or amount is None:
+    if amount is None or not (used := as_mapping(told.get("server_tool_use"))):
+        return amount
+    searches = token_count(used.get("web_search_requests"))
+    if not searches:
         return amount
     fee = prices.get("web_searches_kcount")
     return None if fee is None else amount + tier_price(fee, 0) * searches / 1000
@@ -435,8 +441,9 @@ def _priced(
 
 def _has_uncounted(told: Mapping[str, Any], prices: UnitPrices) -> bool:
     for place, items in _UNCOUNTED.items():
-        inside = told if place is None else as_mapping(told.get(place))
-        if not inside or items.keys().isdisjoint(inside):
+        inside = told if place is None else told.get(place)
+        # Most answers have none of it, and every replay passes here.
+        if not inside or items.keys().isdisjoint(inside := as_mapping(inside)):
             continue
         for name, price in items.items():
             if inside.get(name) and (price is None or price in prices):
