@@ -79,7 +79,7 @@ class Arguments:
         self.max_tool_rounds = max_tool_rounds
         self.rerun_tools = rerun_tools
         self.num_retries = num_retries
-        self.fallbacks = [_fallback(one) for one in fallbacks or ()]
+        self.fallbacks = [_fallback(one) for one in fallbacks] if fallbacks else []
         self.on_fallback = on_fallback
         self.timeout = timeout
         self.api_key = api_key
@@ -92,9 +92,10 @@ class Arguments:
             parameters.setdefault("response_format", self.schema.response_format)
         if tools:
             parameters["tools"] = _definitions(tools)
-        self.parameters: dict[str, Any] = plain(
-            {name: value for name, value in parameters.items() if value is not None}, "parameters"
-        )
+        self.parameters: dict[str, Any] = {}
+        if parameters:
+            given = {name: value for name, value in parameters.items() if value is not None}
+            self.parameters = plain(given, "parameters")
         if api != "chat":
             self._refuse_what_is_for_chat()
 

@@ -359,17 +359,15 @@ class Client:
         own = Transport(arguments.api_key, arguments.api_base, timeout)
         # A key and an address belong to the model they were given for, never to another.
         asked = [(settings.get("model", arguments.model), own)]
-        asked += [
-            (one["model"], Transport(one["api_key"], one["api_base"], timeout))
-            for one in arguments.fallbacks
-        ]
+        for one in arguments.fallbacks:
+            asked.append((one["model"], Transport(one["api_key"], one["api_base"], timeout)))
         # All of them before the first request is made, and hashed: what is asked may quote the key
         # of a fallback.
-        who = [self._who(reference, transport, arguments) for reference, transport in asked]
-        return [
-            self._candidate(*one, transport, messages, arguments)
-            for one, (_, transport) in zip(who, asked, strict=True)
+        who = [
+            (*self._who(reference, transport, arguments), transport)
+            for reference, transport in asked
         ]
+        return [self._candidate(*one, messages, arguments) for one in who]
 
     def _who(
         self, reference: str | None, transport: Transport, arguments: Arguments

@@ -112,7 +112,7 @@ def hidden(value: Any) -> Any:
     >>> hidden({"extra_body": {"variables": {"authorization": "granted"}}})
     {'extra_body': {'variables': {'authorization': 'granted'}}}
     """
-    return _hidden("top", value)
+    return _hidden("top", value) if value else value
 
 
 def _hidden(place: str, value: Any) -> Any:

@@ -204,7 +204,8 @@ class Call:
         ReplayMissError
             In REPLAY without a recording.
         """
-        if not self.plan.look or self.shelf is None:
+        plan = self.plan
+        if not plan.look or self.shelf is None:
             return
         found = replay.look_up(
             self.shelf,
@@ -215,9 +216,10 @@ class Call:
         )
         if found is not None:
             self.candidate, self.recording = self.candidates[found.candidate], found.recording
-            self._note_stand_in(found.stands_in)
+            if found.stands_in:
+                self._note_stand_in()
             return
-        if not self.plan.call:
+        if not plan.call:
             first = self.candidate
             error = replay.miss(
                 first.request,
@@ -238,9 +240,7 @@ class Call:
             for candidate in self.candidates:
                 candidate.ordinal = 0
 
-    def _note_stand_in(self, stands_in: bool) -> None:
-        if not stands_in:
-            return
+    def _note_stand_in(self) -> None:
         note = (
             f"answer 1 stands in for answer {self.candidate.ordinal + 1}, which was never recorded"
         )
@@ -620,13 +620,14 @@ class Call:
         return pricing.charged(usage, Usage.from_openai(usage), self._prices)[0]
 
     def _about(self, source: str) -> Mapping[str, Any]:
+        candidate = self.candidate
         return {
-            "provider": self.request.provider,
-            "reference": self.request.reference,
+            "provider": candidate.request.provider,
+            "reference": candidate.request.reference,
             "source": source,
-            "key": self.key,
-            "ordinal": (self.recording or self.candidate).ordinal,
-            "notes": [*self.candidate.notes, *self.notes],
+            "key": candidate.key,
+            "ordinal": (self.recording or candidate).ordinal,
+            "notes": [*candidate.notes, *self.notes],
             "attempts": self.attempts,
         }
 

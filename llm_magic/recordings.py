@@ -73,7 +73,7 @@ def key_of(request: Request) -> str:
     ParameterError
         For what has no canonical form: NaN, integers above 2**53, broken Unicode.
     """
-    parameters = {
+    parameters = request.parameters and {
         name: value for name, value in request.parameters.items() if name not in NOT_IN_KEY
     }
     try:
@@ -98,6 +98,8 @@ def canonical(value: Any) -> str:
     """
     if type(value) is str:
         return encode_basestring(value)
+    if value is None:
+        return "null"
     try:
         return _written(value)
     except _UncommonError:

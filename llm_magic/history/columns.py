@@ -108,14 +108,14 @@ def column(name: str) -> str:
 def usage_columns(completion: Completion) -> dict[str, Any]:
     """What the ledger keeps of an answer's tokens, who counted them, and how it was served."""
     usage, told = completion.tokens, as_mapping(completion.get("usage"))
-    tier = told.get("service_tier")
-    columns: dict[str, Any] = dict.fromkeys(TOKENS)
-    columns["usage_source"] = None
-    if usage is not None:
-        columns.update(zip(TOKENS, _counts(usage), strict=True))
+    if usage is None:
+        columns: dict[str, Any] = dict.fromkeys((*TOKENS, "usage_source"))
+    else:
+        columns = dict(zip(TOKENS, _counts(usage), strict=True))
         # As completion.usage_source says it, without reading the usage once more: each replay
         # passes here.
         columns["usage_source"] = "estimated" if told.get("estimated") else "provider"
+    tier = told.get("service_tier")
     if tier is not None:
         columns["service_tier"] = str(tier)
     columns["tool_calls"] = sum(map(_tool_calls, completion.get("choices") or ()))
