@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import sqlite3
 import subprocess
@@ -27,6 +28,7 @@ from llm_magic.history import COLUMNS, SCHEMA, History, Totals
 from llm_magic.recordings import now
 from llm_magic.replay import run
 from llm_magic.testing import FakeServer
+from llm_magic.types import AttrDict
 
 DATABASE = Path(".llm_magic/history.db")
 PRICED = "openai/gpt-4o-mini"
@@ -349,6 +351,33 @@ def test_the_newest_rows_are_asked_for_and_come_oldest_first(ledger: History) ->
     second = ledger.rows()[1]["id"]
     assert [each["model"] for each in ledger.rows(after=second)] == ["2", "3", "4"]
     assert [each["model"] for each in ledger.rows(after=second, model="3")] == ["3"]
+
+
+@pytest.mark.parametrize(
+    "prices",
+    [
+        {"input_mtok": "0.25", "source": "user"},
+        {"input_mtok": ["0.25", [200_000, "0.5"]], "output_mtok": "2"},
+        {"input_mtok": 1},
+        {"input_mtok": True},
+        {"input_mtok": 1.0},
+        {"ü": '"\\'},
+    ],
+    ids=repr,
+)
+def test_prices_stand_in_a_row_as_json(prices: dict[str, Any], ledger: History) -> None:
+    ledger.record(prices=prices)
+    ledger.record(prices=AttrDict(prices))
+
+    assert [row["prices"] for row in ledger.rows()] == [json.dumps(prices)] * 2
+
+
+def test_a_column_without_a_value_is_null(ledger: History) -> None:
+    ledger.record(model=None, prices={}, notes=[], tag="a")
+    ledger.record_soon({"model": None, "prices": {}, "notes": [], "tag": "b"})
+
+    for row in ledger.rows():
+        assert {row[name] for name in ("model", "prices", "notes", "answer")} == {None}
 
 
 def test_an_unknown_column_is_a_mistake_of_ours(ledger: History) -> None:

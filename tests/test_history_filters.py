@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta, timezone
 
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from llm_magic.config import Workspace
 from llm_magic.exceptions import ParameterError
@@ -118,3 +120,12 @@ def test_a_value_is_never_sql(name, ledger):
 
     assert ledger.totals(**{name: "' OR 1=1; DROP TABLE calls; --"}).calls == 0
     assert ledger.totals().calls == 1
+
+
+@given(st.datetimes(timezones=st.timezones()))
+def test_a_time_stands_in_the_ledger_as_isoformat_writes_it(time: datetime) -> None:
+    assume(1 < time.year < 9999)
+
+    utc = time.astimezone(UTC)
+
+    assert stored_moment(time) == utc.isoformat(timespec="milliseconds")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 import string
 from collections.abc import Iterator
@@ -16,10 +17,11 @@ import rfc8785
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from llm_magic import history, recordings, secrets
+from llm_magic import history, media, recordings, secrets
 from llm_magic.client import Client
 from llm_magic.exceptions import CassetteError, ParameterError, StoreError
 from llm_magic.recordings import (
+    KEY_SCHEMA,
     NOT_IN_KEY,
     Recording,
     Recordings,
@@ -227,6 +229,16 @@ REQUESTS = st.fixed_dictionaries(
         "api": TEXT,
     }
 )
+
+
+@given(fields=REQUESTS)
+def test_a_key_is_the_hash_of_all_that_is_asked_in_canonical_form(fields: Any) -> None:
+    asked = {**fields, "schema": KEY_SCHEMA, "messages": media.keyed(fields["messages"])}
+    asked["parameters"] = {
+        name: value for name, value in fields["parameters"].items() if name not in NOT_IN_KEY
+    }
+
+    assert key_of(Request(**fields)) == hashlib.sha256(rfc8785.dumps(asked)).hexdigest()
 
 
 @given(fields=REQUESTS, other=REQUESTS, data=st.data())

@@ -99,6 +99,17 @@ def test_parsed_json_has_attributes_and_to_dict_takes_them_away() -> None:
     assert data.to_dict() == data
 
 
+@pytest.mark.parametrize("text", [' {"a": 1}', '{"a": 1}\n', b'{"a": 1}'])
+def test_white_space_around_json_makes_no_difference(text: str | bytes) -> None:
+    assert AttrDict.from_json(text).a == 1
+
+
+@pytest.mark.parametrize("text", ['{"a": 1} 2', '{"a": 1', ""])
+def test_text_beside_json_is_refused(text: str) -> None:
+    with pytest.raises(json.JSONDecodeError):
+        AttrDict.from_json(text)
+
+
 def test_dicts_in_any_mapping_get_attributes() -> None:
     data = attributes(MappingProxyType({"a": [{"b": {}}]}))
 
