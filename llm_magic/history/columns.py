@@ -7,7 +7,6 @@ import json
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from decimal import Decimal
-from operator import attrgetter
 from typing import Any
 
 from llm_magic.history.filters import stored_moment
@@ -111,7 +110,18 @@ def usage_columns(completion: Completion) -> dict[str, Any]:
     if usage is None:
         columns: dict[str, Any] = dict.fromkeys((*TOKENS, "usage_source"))
     else:
-        columns = dict(zip(TOKENS, _counts(usage), strict=True))
+        # One by one: to pair them with their names takes three times as long.
+        columns = {
+            "input_tokens": usage.input_tokens,
+            "uncached_input_tokens": usage.uncached_input_tokens,
+            "cache_read_tokens": usage.cache_read_tokens,
+            "cache_write_tokens": usage.cache_write_tokens,
+            "cache_write_1h_tokens": usage.cache_write_1h_tokens,
+            "input_audio_tokens": usage.input_audio_tokens,
+            "output_tokens": usage.output_tokens,
+            "reasoning_tokens": usage.reasoning_tokens,
+            "output_audio_tokens": usage.output_audio_tokens,
+        }
         # As completion.usage_source says it, without reading the usage once more: each replay
         # passes here.
         columns["usage_source"] = "estimated" if told.get("estimated") else "provider"
@@ -120,9 +130,6 @@ def usage_columns(completion: Completion) -> dict[str, Any]:
         columns["service_tier"] = str(tier)
     columns["tool_calls"] = sum(map(_tool_calls, completion.get("choices") or ()))
     return columns
-
-
-_counts = attrgetter(*TOKENS)
 
 
 def _tool_calls(choice: Mapping[str, Any]) -> int:
