@@ -453,6 +453,6 @@ def now() -> datetime:
 def decimal_text(value: Decimal) -> str:
     """A Decimal as it is stored: no exponent, no trailing zeros."""
     text = str(value)
-    if "E" in text:
+    if "E" in text or "e" in text:  # which of them, the context of the thread says
         text = f"{value:f}"
     return text.rstrip("0").rstrip(".") if "." in text else text

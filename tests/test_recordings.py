@@ -8,7 +8,7 @@ import json
 import string
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from pathlib import Path
 from typing import Any
 
@@ -410,6 +410,8 @@ def test_usage_and_reference_of_a_recording() -> None:
 )
 def test_a_decimal_is_stored_without_an_exponent(value: str, text: str) -> None:
     assert decimal_text(Decimal(value)) == text
+    with localcontext(capitals=0):
+        assert decimal_text(Decimal(value)) == text
 
 
 def test_the_time_of_an_answer_is_that_which_is_stored() -> None:
