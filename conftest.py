@@ -12,12 +12,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from llm_magic import client, config, history, replay, secrets
 from llm_magic.testing import FakeServer
 
 OPENAI_KEY = "sk-test-openai-0123456789abcdef"
 ANTHROPIC_KEY = "sk-test-anthropic-0123456789abcdef"
+
+
+# How long an example takes says what else the machine does.
+settings.register_profile(
+    "any machine", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any machine")
 
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
