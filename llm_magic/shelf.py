@@ -222,22 +222,18 @@ class Shelf:
             is_own = owner == (notebook or "")
             for one in wanted:
                 place = (one.key, one.ordinal)
-                if place in decided:
+                line = None if place in decided else self._line_of(owner, *place, rows[place])
+                if line is None:
                     continue
-                line = self._line_of(owner, *place, rows[place])
-                if not line:
-                    if line is not None and is_own:
-                        decided.add(place)
-                    continue
-                recording = _read(line, place)
-                if whole and recording.closed:
+                recording = _read(line, place) if line else None
+                if recording is None or (whole and recording.closed):
                     if is_own:
                         decided.add(place)
                 elif one.fits(recording):
-                    if one.instead is not None and is_own and (one.key, one.instead) not in decided:
-                        more = self._continued(one, line, notebook, rows, whole)
-                        if more is not None:
-                            return more
+                    if is_own and one.instead is not None and (one.key, one.instead) not in decided:
+                        continued = self._continued(one, line, notebook, rows, whole)
+                        if continued is not None:
+                            return continued
                     if not notebook and owner:
                         self._take_for(owner, recording)
                     return one, recording
