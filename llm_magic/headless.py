@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
+import functools
 import math
 import signal
 import sys
@@ -150,7 +152,8 @@ def run(
     from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
     shown = _Progress(notebook, watcher or Watcher(), progress)
-    client = NotebookClient(
+    client = functools.partial(
+        NotebookClient,
         notebook,
         # Whole seconds only.
         timeout=None if timeout is None else math.ceil(timeout),
@@ -166,7 +169,7 @@ def run(
     error = ""
     try:
         with shown:
-            client.execute(env=_without_page(environment))
+            _execute(client, _without_page(environment))
     except CellTimeoutError:
         error = f"{shown.place()}: it took longer than {timeout:g} s"
     except CellExecutionError as failure:
@@ -185,7 +188,7 @@ def run(
             " list"
         ) from None
     except RuntimeError as failure:
-        if shown.done or "before replying" not in str(failure):
+        if shown.done or _DEAD_AT_ONCE not in str(failure):
             raise
         raise LLMMagicError(f"the kernel that {path.name} asks for does not start") from None
     finally:
@@ -194,6 +197,31 @@ def run(
             if cell.cell_type == "code":
                 cell.outputs = _with_whole_streams(cell.outputs)
     return error, shown.done
+
+
+# What jupyter_client says of a kernel that ended before it was ready.
+_DEAD_AT_ONCE = "before replying"
+
+
+def _execute(client: Callable[[], Any], environment: dict[str, str]) -> None:
+    """Run the notebook, in the third kernel if need be.
+
+    jupyter_client looks for ports that are free and lets go of them again: where much is going on,
+    another process may have one of them when the kernel wants it, which then ends at once.
+    """
+    for is_last in (False, False, True):
+        made = client()
+        try:
+            made.execute(env=environment)
+        except RuntimeError as failure:
+            if _DEAD_AT_ONCE not in str(failure):
+                raise
+            # It would stumble at the end of this process over the kernel that is not there.
+            atexit.unregister(made._cleanup_kernel)
+            if is_last:
+                raise
+        else:
+            return
 
 
 def _with_whole_streams(outputs: list[Any]) -> list[Any]:

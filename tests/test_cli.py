@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -153,6 +154,39 @@ def test_a_cell_that_fails_is_named_and_what_came_before_is_written(
     assert cells[3].outputs[0].ename == "ZeroDivisionError"
     assert cells[4].outputs == []
     assert cells[2].outputs
+
+
+@pytest.mark.parametrize(("failures", "code"), [(2, 0), (3, 1)])
+def test_a_kernel_whose_port_was_taken_meanwhile_is_started_again(
+    failures, code, write, tmp_path, monkeypatch
+):
+    tries = tmp_path / "tries"
+    tries.mkdir()
+    program = f"""
+import os, runpy, tempfile
+tempfile.mkstemp(dir={str(tries)!r})
+if len(os.listdir({str(tries)!r})) <= {failures}:
+    raise SystemExit("Address already in use")
+runpy.run_module("ipykernel_launcher", run_name="__main__")
+"""
+    folder = tmp_path / "jupyter/kernels/unlucky"
+    folder.mkdir(parents=True)
+    spec = {
+        "argv": [sys.executable, "-c", program, "-f", "{connection_file}"],
+        "display_name": "Unlucky",
+        "language": "python",
+    }
+    (folder / "kernel.json").write_text(json.dumps(spec))
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
+    path = write("a.ipynb", "1", kernelspec={"name": "unlucky", "display_name": "Unlucky"})
+
+    command = [sys.executable, "-m", "llm_magic", "run", path]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert (found.returncode, len(os.listdir(tries))) == (code, 3)
+    assert ("does not start" in found.stderr) == bool(code)
+    assert ("cells" in found.stdout) != bool(code)
+    assert "Exception ignored" not in found.stderr
 
 
 def test_what_a_cell_prints_is_one_text_however_often_the_kernel_flushes(
