@@ -168,12 +168,22 @@ class Kernel:
     """A kernel process; cells run in it as a front end runs them."""
 
     def __init__(self, folder, environment):
-        self.manager = KernelManager(kernel_name="python3")
         options = {"env": environment} if environment is not None else {}
-        self.manager.start_kernel(
-            cwd=str(folder), extra_arguments=["--IPKernelApp.log_level=40"], **options
-        )
-        self._connect()
+        for is_last in (False, False, True):
+            self.manager = KernelManager(kernel_name="python3")
+            self.manager.start_kernel(
+                cwd=str(folder), extra_arguments=["--IPKernelApp.log_level=40"], **options
+            )
+            try:
+                self._connect()
+            except RuntimeError as error:
+                # A port that was free when jupyter_client chose it may be taken by now.
+                self.client.stop_channels()
+                self.manager.cleanup_resources()
+                if is_last or "before replying" not in str(error):
+                    raise
+            else:
+                return
 
     def _connect(self):
         self.client = self.manager.blocking_client()
