@@ -267,12 +267,9 @@ _CARRIES = """mode => {
   return (model.getMetadata('llm_magic')?.mode ?? null) === mode;
 }"""
 _SAVE = "() => window.jupyterapp.shell.currentWidget.context.save()"
-_CLOSE = """() => {
-  const { shell } = window.jupyterapp;
-  for (const widget of [...shell.widgets('main'), ...shell.widgets('down')]) widget.dispose();
-}"""
 _CLEAR = """() => {
   const { shell } = window.jupyterapp;
+  for (const widget of [...shell.widgets('main'), ...shell.widgets('down')]) widget.dispose();
   shell.collapseRight();
   shell.expandLeft();
   delete window.ran;
@@ -407,12 +404,6 @@ class Tab:
         self.page.goto(self.lab.link(name, self._app))
         self.opened(name)
 
-    def reopen(self, name):
-        """Close the notebook, and open it as its file has it."""
-        self.page.evaluate(_CLOSE)
-        self.command("docmanager:open", path=name)
-        self.opened(name)
-
     def cell(self, index):
         """A code cell, by its place."""
         return self.page.locator(".jp-NotebookPanel .jp-CodeCell").nth(index)
@@ -462,6 +453,13 @@ class Tab:
     def carries(self, mode):
         """Wait until the notebook carries a mode; the kernel tells it a moment before."""
         self.page.wait_for_function(_CARRIES, arg=mode)
+
+    def notices(self):
+        """The list of JupyterLab's notifications; an earlier test may have left it open."""
+        listed = self.page.locator(".jp-Notification-List")
+        if not listed.is_visible():
+            self.command("apputils:display-notifications")
+        return listed
 
     def typeset(self):
         """Wait until MathJax has shown a formula."""
@@ -518,7 +516,6 @@ def tab(lab, browser, shared, request):
         if problems or request.session.testsfailed > failed:
             tab.photograph(request.node.name, themes=["light"])
         elif not is_own:
-            tab.page.evaluate(_CLOSE)
             tab.page.evaluate(_CLEAR)
             shared.append(tab)
     finally:
@@ -526,6 +523,15 @@ def tab(lab, browser, shared, request):
             tab.page.close()
         lab.end_kernels()
     assert problems == []
+
+
+@pytest.fixture
+def plain_page(lab, browser):
+    """A page for a file of its own, without JupyterLab; it fails its test for what a tab does."""
+    tab = Tab(lab, browser.new_page())
+    yield tab.page
+    tab.page.close()
+    assert tab.problems == []
 
 
 def pytest_collection_modifyitems(items):

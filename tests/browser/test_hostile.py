@@ -104,6 +104,6 @@ def test_names_that_are_markup_are_names(tab):
         expect(tab.output(index)).to_contain_text(NAME)
     nothing_happened(tab)
     tab.save()
-    tab.reopen(name)
+    tab.reload(name)
     expect(tab.output(2)).to_contain_text(f"{NAME} done")
     nothing_happened(tab)

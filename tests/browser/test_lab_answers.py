@@ -133,7 +133,7 @@ def test_without_a_kernel_the_answer_stays_and_says_how_to_learn_more(tab):
     tab.run_all()
     tab.save()
     tab.restart("kernelless.ipynb")
-    tab.reopen("kernelless.ipynb")
+    tab.reload("kernelless.ipynb")
 
     tab.output(1).get_by_text("tokens ·").click()
     details(tab, 1).get_by_text("request and response").click()

@@ -69,11 +69,11 @@ def test_a_prompt_reads_as_one_as_long_as_it_is_one_and_is_saved_as_it_was(tab):
     tab.command("notebook:change-cell-to-code")
     expect(marks(tab, "placeholder")).to_have_count(1)
 
-    # A kernel that tells its language again changes nothing, nor does opening it again.
+    # A kernel that tells its language again changes nothing, nor does a new page.
     tab.restart("prompts.ipynb")
     expect(marks(tab, "placeholder")).to_have_count(1)
     tab.save()
-    tab.reopen("prompts.ipynb")
+    tab.reload("prompts.ipynb")
     expect(marks(tab, "placeholder")).to_have_count(1)
 
 

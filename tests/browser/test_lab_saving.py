@@ -12,26 +12,19 @@ ASK = "%%complete\nWhy save?"
 SENT = "name => { void window.jupyterapp.commands.execute(name); }"
 
 
-def notices(tab):
-    """The list of JupyterLab's notifications."""
-    if not tab.page.locator(".jp-Notification-List").is_visible():
-        tab.command("apputils:display-notifications")
-    return tab.page.locator(".jp-Notification-List")
-
-
 def test_the_cassette_is_saved_with_the_notebook_and_follows_its_name(tab):
     tab.models.reply("So that it runs again.")
     path = tab.open("saving.ipynb", LOAD, ASK)
     tab.run_all()
     tab.save()
 
-    expect(notices(tab)).to_contain_text("saving.cassette.jsonl saved: 1 new")
+    expect(tab.notices()).to_contain_text("saving.cassette.jsonl saved: 1 new")
     cassette = path.with_name("saving.cassette.jsonl")
     assert "So that it runs again." in cassette.read_text()
 
     tab.page.evaluate("() => window.jupyterapp.shell.currentWidget.context.rename('renamed.ipynb')")
     tab.command("llm-magic:save-cassette")
-    expect(notices(tab)).to_contain_text("renamed.cassette.jsonl")
+    expect(tab.notices()).to_contain_text("renamed.cassette.jsonl")
     assert "So that it runs again." in path.with_name("renamed.cassette.jsonl").read_text()
 
 

@@ -50,8 +50,7 @@ def test_two_views_of_a_notebook_are_told_the_same_and_save_one_cassette(tab):
         expect(shown).to_have_value("REPLAY")
     tab.page.evaluate(LISTEN)
     tab.save()
-    tab.command("apputils:display-notifications")
-    told = tab.page.locator(".jp-Notification-List").get_by_text("views.cassette.jsonl saved")
+    told = tab.notices().get_by_text("views.cassette.jsonl saved")
     expect(told).to_have_count(1)
     assert tab.page.evaluate("window.asked") == ["save"]
     assert "To compare." in path.with_name("views.cassette.jsonl").read_text()
@@ -62,7 +61,7 @@ def test_two_views_of_a_notebook_are_told_the_same_and_save_one_cassette(tab):
     expect(status(tab)).to_contain_text("llm-magic: DISABLED")
     tab.carries("DISABLED")
     tab.save()
-    tab.reopen("views.ipynb")
+    tab.reload("views.ipynb")
     tab.command("docmanager:clone")
     expect(switches(tab)).to_have_count(2)
     for shown in switches(tab).all():

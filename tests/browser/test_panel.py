@@ -140,7 +140,7 @@ def test_the_panel_survives_a_reload_and_can_be_read_when_its_kernel_is_gone(tab
 
     assert tab.problems == []
     tab.restart("reload.ipynb")
-    tab.reopen("reload.ipynb")
+    tab.reload("reload.ipynb")
     expect(snapshot).to_be_visible()
     expect(snapshot).to_contain_text("1 live, 0 replayed")
     expect(snapshot).to_contain_text("openai/gpt-5-mini")
