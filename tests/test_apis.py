@@ -2,48 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import shutil
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from asking import HOWS, ask
 
 from llm_magic import exceptions
 from llm_magic.client import Client
 from llm_magic.exceptions import ParameterError
 from llm_magic.testing import FakeServer
-from llm_magic.types import Completion
 
 TEXT, VECTOR = "openai/gpt-3.5-turbo-instruct", "openai/text-embedding-3-small"
 CLAUDE = "anthropic/claude-sonnet-4-6"
 TOOL = {"type": "function", "function": {"name": "now", "parameters": {"type": "object"}}}
-HOWS = ["complete", "stream", "acomplete", "astream"]
-
-
-@pytest.fixture
-def client(server: FakeServer) -> Iterator[Client]:
-    opened = Client(".", mode="FALLBACK")
-    yield opened
-    opened.close()
-
-
-def ask(client: Client, how: str, prompt: Any, **options: Any) -> Completion:
-    if how == "complete":
-        return client.complete(prompt, **options)
-    if how == "stream":
-        with client.stream(prompt, **options) as stream:
-            assert "".join(chunk.text for chunk in stream) == stream.completion.text
-        return stream.completion
-
-    async def awaited() -> Completion:
-        if how == "acomplete":
-            return await client.acomplete(prompt, **options)
-        async with client.astream(prompt, **options) as stream:
-            assert "".join([chunk.text async for chunk in stream]) == stream.completion.text
-        return stream.completion
-
-    return asyncio.run(awaited())
 
 
 @pytest.mark.parametrize("how", HOWS)

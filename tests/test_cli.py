@@ -14,7 +14,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from llm_magic import __version__, cli, history
+from llm_magic import __version__, history
 from llm_magic.client import Client
 from llm_magic.config import Settings
 from llm_magic.recordings import now
@@ -37,21 +37,6 @@ def write(tmp_path):
         return path
 
     return write
-
-
-@pytest.fixture
-def llm_magic(capsys):
-    """Run a command in this process; returns its exit code, output and errors."""
-
-    def run(*words):
-        try:
-            code = cli.main([str(word) for word in words])
-        except SystemExit as error:
-            code = error.code
-        printed = capsys.readouterr()
-        return code, printed.out, printed.err
-
-    return run
 
 
 @pytest.fixture

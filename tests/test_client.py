@@ -9,12 +9,11 @@ import asyncio
 import importlib
 import pickle
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import pytest
+from asking import HOWS, ask
 
 from llm_magic import exceptions
 from llm_magic.client import Client
@@ -23,33 +22,6 @@ from llm_magic.testing import FakeServer
 from llm_magic.types import Completion
 
 REMOTE = ["openai/gpt-5-mini", "anthropic/claude-sonnet-4-6"]
-HOWS = ["complete", "stream", "acomplete", "astream"]
-
-
-@pytest.fixture
-def client(server: FakeServer) -> Iterator[Client]:
-    opened = Client(".", mode="FALLBACK")
-    yield opened
-    opened.close()
-
-
-def ask(client: Client, how: str, prompt: Any, **options: Any) -> Completion:
-    """The same question through any of the four entry points."""
-    if how == "complete":
-        return client.complete(prompt, **options)
-    if how == "stream":
-        with client.stream(prompt, **options) as stream:
-            assert "".join(chunk.text for chunk in stream) == stream.completion.text
-        return stream.completion
-
-    async def awaited() -> Completion:
-        if how == "acomplete":
-            return await client.acomplete(prompt, **options)
-        async with client.astream(prompt, **options) as stream:
-            assert "".join([chunk.text async for chunk in stream]) == stream.completion.text
-        return stream.completion
-
-    return asyncio.run(awaited())
 
 
 ERRORS = {
@@ -148,7 +120,7 @@ def test_an_exception_in_the_loop_closes_the_connection_and_stores_nothing(
 
 @pytest.mark.parametrize("model", REMOTE)
 def test_threads_and_tasks_share_a_client_and_each_gets_its_own_answer(
-    client: Client, model: str
+    client: Client, server: FakeServer, model: str
 ) -> None:
     def one(number: int) -> str:
         return client.complete(f"question {number}", model=model).text
@@ -193,7 +165,7 @@ def test_an_own_base_url_gets_no_standard_key_and_has_recordings_of_its_own(
 
 
 def test_a_proxy_in_the_environment_shares_the_recordings(
-    client: Client, monkeypatch: pytest.MonkeyPatch
+    client: Client, server: FakeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client.complete("Why?", model=REMOTE[0])
 

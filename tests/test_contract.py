@@ -18,7 +18,9 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
+import asking
 import pytest
+from asking import HOWS
 
 from llm_magic.client import Client
 from llm_magic.exceptions import ParameterWarning, ReplayMissError
@@ -41,7 +43,6 @@ PRICES = {
 }
 REMOTE = list(PRICES)
 MODELS = [*REMOTE, "echo/echo"]
-HOWS = ["complete", "stream", "acomplete", "astream"]
 STREAMS = ["stream", "astream"]
 GPT_5, GPT_4, LLAMA, SONNET, OPUS = REMOTE
 
@@ -406,41 +407,14 @@ def server(running: FakeServer, monkeypatch: pytest.MonkeyPatch) -> FakeServer:
     return running
 
 
-@pytest.fixture
-def client(server: FakeServer) -> Iterator[Client]:
-    opened = Client(".", mode="FALLBACK")
-    yield opened
-    opened.close()
-
-
 def ask(
     client: Client, how: str, prompt: Any, chunks: list[Chunk] | None = None, **options: Any
 ) -> Completion:
-    """The same question through any of the entry points; `chunks` gets those of a stream."""
+    """As :func:`asking.ask`; what it is given stays as it is."""
     before = copy.deepcopy((prompt, options))
-    completion = _ask(client, how, prompt, [] if chunks is None else chunks, options)
+    completion = asking.ask(client, how, prompt, chunks, **options)
     assert (prompt, options) == before
     return completion
-
-
-def _ask(
-    client: Client, how: str, prompt: Any, chunks: list[Chunk], options: dict[str, Any]
-) -> Completion:
-    if how == "complete":
-        return client.complete(prompt, **options)
-    if how == "stream":
-        with client.stream(prompt, **options) as stream:
-            chunks.extend(stream)
-        return stream.completion
-
-    async def awaited() -> Completion:
-        if how == "acomplete":
-            return await client.acomplete(prompt, **options)
-        async with client.astream(prompt, **options) as stream:
-            chunks.extend([chunk async for chunk in stream])
-        return stream.completion
-
-    return asyncio.run(awaited())
 
 
 @pytest.mark.parametrize("how", HOWS)
@@ -465,7 +439,7 @@ def test_contract(client: Client, server: FakeServer, name: str, model: str, how
     check_row(client, completion, how)
     assert completion.notes == notes
     assert [str(warning.message) for warning in warned] == [f"{model}: {note}" for note in notes]
-    assert {(w.category, w.filename) for w in warned} <= {(ParameterWarning, __file__)}
+    assert {(w.category, w.filename) for w in warned} <= {(ParameterWarning, asking.__file__)}
     for again in HOWS:
         chunks = []
         options = {"model": model, "mode": "REPLAY", **feature.options}

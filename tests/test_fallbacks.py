@@ -6,23 +6,21 @@ attempts in the ledger.
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
 import pytest
+from asking import HOWS, ask
 
 from llm_magic import exceptions, failover, history, run
 from llm_magic.client import Client
 from llm_magic.exceptions import LLMMagicError
 from llm_magic.testing import FakeServer
-from llm_magic.types import Completion
 
 OPENAI, CLAUDE = "openai/gpt-5-mini", "anthropic/claude-sonnet-4-6"
 OPENAI_KEY, CLAUDE_KEY = "first-key-0123456789abcdef", "other-key-0123456789abcdef"
-HOWS = ["complete", "stream", "acomplete", "astream"]
 
 
 @pytest.fixture(autouse=True)
@@ -44,33 +42,6 @@ def fallback(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeServer]:
         monkeypatch.setenv("ANTHROPIC_BASE_URL", server.anthropic_url)
         monkeypatch.setenv("ANTHROPIC_API_KEY", CLAUDE_KEY)
         yield server
-
-
-@pytest.fixture
-def client() -> Iterator[Client]:
-    opened = Client(".", mode="FALLBACK")
-    yield opened
-    opened.close()
-
-
-def ask(client: Client, how: str, **options: Any) -> Completion:
-    if how == "complete":
-        return client.complete("Why?", **options)
-    if how == "stream":
-        with client.stream("Why?", **options) as stream:
-            for _ in stream:
-                pass
-        return stream.completion
-
-    async def awaited() -> Completion:
-        if how == "acomplete":
-            return await client.acomplete("Why?", **options)
-        async with client.astream("Why?", **options) as stream:
-            async for _ in stream:
-                pass
-        return stream.completion
-
-    return asyncio.run(awaited())
 
 
 def fail(server: FakeServer, what: Any, times: int = 1) -> None:
@@ -130,10 +101,10 @@ def test_what_is_asked_again_and_who_is_asked_next(
 
     if second is None:
         with pytest.raises(LLMMagicError) as caught:
-            ask(client, how, **options)
+            ask(client, how, "Why?", **options)
         attempts = caught.value.attempts
     else:
-        completion = ask(client, how, **options)
+        completion = ask(client, how, "Why?", **options)
         assert completion.provider == "anthropic"
         assert client.complete("Why?", model=CLAUDE, mode="REPLAY").text == completion.text
         attempts = completion.attempts
@@ -159,7 +130,7 @@ def test_after_the_first_token_nobody_else_is_asked(
     getattr(primary, broken)("one two three")
 
     with pytest.raises(exceptions.ProviderError) as caught:
-        ask(client, how, model=OPENAI, fallbacks=[CLAUDE], num_retries=3)
+        ask(client, how, "Why?", model=OPENAI, fallbacks=[CLAUDE], num_retries=3)
 
     assert caught.value.partial
     assert (primary.count, fallback.count) == (1, 0)
@@ -175,7 +146,7 @@ def test_one_retry_of_a_500_is_two_requests_and_the_first_error_is_raised(
     primary.fail(503, message="second")
 
     with pytest.raises(exceptions.ServerError, match="first") as caught:
-        ask(client, how, model=OPENAI, num_retries=1)
+        ask(client, how, "Why?", model=OPENAI, num_retries=1)
 
     assert primary.count == 2
     assert [one["model"] for one in caught.value.attempts] == [OPENAI, OPENAI]
@@ -189,7 +160,7 @@ def test_a_retry_that_succeeds_is_one_answer_and_two_rows(
     primary.fail(503, message="busy")
     primary.reply("at last")
 
-    completion = ask(client, how, model=OPENAI, num_retries=1)
+    completion = ask(client, how, "Why?", model=OPENAI, num_retries=1)
 
     assert completion.text == "at last"
     assert [row["status"] for row in client.history.rows()] == ["error", "ok"]
@@ -201,7 +172,9 @@ def test_a_retry_that_succeeds_is_one_answer_and_two_rows(
 def test_an_unknown_name_or_a_missing_key_goes_to_the_next_model_at_once(
     client: Client, fallback: FakeServer, monkeypatch: pytest.MonkeyPatch, broken: str, how: str
 ) -> None:
-    completion = ask(client, how, model=broken, fallbacks=["nobody/x", CLAUDE], num_retries=2)
+    completion = ask(
+        client, how, "Why?", model=broken, fallbacks=["nobody/x", CLAUDE], num_retries=2
+    )
 
     assert completion.provider == "anthropic"
     assert len(completion.attempts) == 3

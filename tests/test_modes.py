@@ -1,23 +1,23 @@
-"""The truth table of DESIGN §3: mode × found/missing × plain/stream × sync/async.
+"""The truth table of DESIGN §3: mode × found/missing × entry point.
 
 Each row counts the HTTP requests that reach the server and says what is stored afterwards.
 """
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import os
 from typing import Any
 
 import pytest
+from asking import HOWS, ask
 
 from llm_magic import history
 from llm_magic.client import Client
 from llm_magic.exceptions import ReplayMissError
 from llm_magic.providers import openai as adapter
 from llm_magic.testing import FakeServer
-from llm_magic.types import Completion, Mode
+from llm_magic.types import Mode
 
 MODEL = "openai/gpt-5-mini"
 
@@ -33,37 +33,17 @@ TABLE = {
     (Mode.DISABLED, True): (1, "new", "old"),
     (Mode.DISABLED, False): (1, "new", None),
 }
-ROWS = list(itertools.product(TABLE, ["plain", "stream"], ["sync", "async"]))
-
-
-def ask(client: Client, how: str, wait: str, **options: Any) -> Completion:
-    if wait == "sync":
-        if how == "plain":
-            return client.complete("Why?", model=MODEL, **options)
-        with client.stream("Why?", model=MODEL, **options) as stream:
-            assert "".join(chunk.text for chunk in stream) == stream.completion.text
-        return stream.completion
-
-    async def awaited() -> Completion:
-        if how == "plain":
-            return await client.acomplete("Why?", model=MODEL, **options)
-        async with client.astream("Why?", model=MODEL, **options) as stream:
-            text = "".join([chunk.text async for chunk in stream])
-        assert text == stream.completion.text
-        return stream.completion
-
-    return asyncio.run(awaited())
+ROWS = list(itertools.product(TABLE, HOWS))
 
 
 @pytest.mark.parametrize(
-    ("row", "how", "wait"),
+    ("row", "how"),
     ROWS,
-    ids=[f"{mode}-{'found' if found else 'missing'}-{h}-{w}" for (mode, found), h, w in ROWS],
+    ids=[f"{mode}-{'found' if found else 'missing'}-{how}" for (mode, found), how in ROWS],
 )
 def test_mode_decides_what_is_sent_and_what_is_stored(
     row: tuple[Mode, bool],
     how: str,
-    wait: str,
     server: FakeServer,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -83,9 +63,9 @@ def test_mode_decides_what_is_sent_and_what_is_stored(
 
     if text is None:
         with pytest.raises(ReplayMissError, match="nothing was sent"):
-            ask(client, how, wait, mode=mode)
+            ask(client, how, "Why?", model=MODEL, mode=mode)
     else:
-        completion = ask(client, how, wait, mode=mode)
+        completion = ask(client, how, "Why?", model=MODEL, mode=mode)
         assert completion.text == text
         assert completion.source == ("live" if sent else "replay")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,13 +20,6 @@ MODELS = ["openai/gpt-5-mini", "anthropic/claude-sonnet-4-6"]
 PIXEL = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 )
-
-
-@pytest.fixture
-def client(server: FakeServer) -> Iterator[Client]:
-    opened = Client(".", mode="FALLBACK")
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

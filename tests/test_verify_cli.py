@@ -14,7 +14,6 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from llm_magic import cli
 from llm_magic.verify import KINDS, Report
 
 REPOSITORY = Path(__file__).parents[1]
@@ -34,21 +33,6 @@ def write(tmp_path):
         return path
 
     return write
-
-
-@pytest.fixture
-def llm_magic(capsys):
-    """Run a command in this process; returns its exit code, output and errors."""
-
-    def run(*words):
-        try:
-            code = cli.main([str(word) for word in words])
-        except SystemExit as error:
-            code = error.code
-        printed = capsys.readouterr()
-        return code, printed.out, printed.err
-
-    return run
 
 
 def test_a_finding_is_a_line_with_its_cell_and_a_diff_below_it(llm_magic, write):
