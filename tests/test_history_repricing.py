@@ -167,6 +167,22 @@ def test_what_was_deleted_is_kept_as_a_line_of_its_own(old):
     assert rows == [("deleted", 2, "0.25", 1)]
 
 
+def test_calls_go_with_the_notebook_that_is_called_otherwise_now(client):
+    record = client.history.record
+    record(notebook="a", source="live", status="ok", cost=Decimal("0.5"))
+    record(notebook="b", source="live", status="ok", cost=Decimal("0.25"))
+    before = client.history.totals()
+    assert client.history.totals(notebook="c").calls == 0
+
+    assert client.history.rename("a", "c") == 1
+
+    assert client.history.totals(notebook="c").spent == Decimal("0.5")
+    assert client.history.totals(notebook="a").calls == 0
+    assert client.history.totals() == before
+    with client.history._database() as database:
+        assert database.execute("SELECT kind, calls FROM rewrites").fetchall() == [("renamed", 1)]
+
+
 def test_calls_under_way_are_not_deleted(client):
     client.history.begin(started=NOON)
 

@@ -93,6 +93,20 @@ class Rewriting(LedgerFile):
         watchers.tell()
         return gone
 
+    def rename(self, old: str, new: str) -> int:
+        """Let the calls of a notebook be those of the name it has now; returns how many.
+
+        What they cost, saved, and counted under budgets stays. Calls that another notebook of the
+        new name made before are summed with them from now on.
+        """
+        with self._transaction() as database:
+            change = "UPDATE calls SET notebook = ? WHERE notebook = ?"
+            count = database.execute(change, (new, old)).rowcount
+            if count:
+                note_rewrite(database, "renamed", count)
+        watchers.tell()
+        return count
+
     def vacuum(self) -> int:
         """Give the space of what was deleted back to the disk; returns how many bytes it was."""
         with self._database() as database:

@@ -11,7 +11,7 @@ from typing import Any
 
 from IPython import get_ipython
 
-from llm_magic import attachment, client, config, inventory, packing
+from llm_magic import attachment, client, config, history, inventory, packing
 from llm_magic.budgets import PERIODS
 from llm_magic.exceptions import LLMMagicError, did_you_mean
 from llm_magic.formats import usd
@@ -138,13 +138,18 @@ def _named_outside() -> bool:
 
 def _rename(notebook: str) -> str:
     settings, shelf = config.default(), client.default().shelf
-    before = settings.workspace.notebook
+    workspace = settings.workspace
+    before = workspace.notebook
     # First: whatever becomes of the old recordings, new ones belong to the new name.
     settings.notebook_hint = f"{notebook}.ipynb"
     if before is None:
         shelf.adopt(notebook, set(shelf.used))
         return ""
-    return shelf.rename(before, notebook)
+    told = shelf.rename(before, notebook)
+    if not workspace.notebook_path(before).exists():
+        # A copy leaves its calls to the notebook that made them.
+        history.default().rename(before, notebook)
+    return told
 
 
 # Money

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+from decimal import Decimal
 from pathlib import Path
 
 import nbformat
 import pytest
 
-from llm_magic import client, complete, config
+from llm_magic import client, complete, config, history
 from llm_magic.config import Settings
 from llm_magic.notebook.lab_requests import Work
 from llm_magic.testing import exchange
@@ -255,6 +257,24 @@ def test_a_renamed_notebook_keeps_its_cassette_and_what_is_unsaved(pages, named,
     assert (cassette["unsaved"], cassette["unnamed"]) == (1, 0)
     assert complete("unsaved", model=MODEL, mode="REPLAY").source == "replay"
     assert pages.ask("save", notebook="b")["total"] == 2
+
+
+def test_what_a_notebook_cost_goes_with_it_and_not_with_its_copy(pages, named, server):
+    complete("one", model=MODEL)
+    pages.hello()
+    spent = pages.state["total"]["spent"]
+    assert Decimal(spent) > 0
+    shutil.copy(named, "copy.ipynb")
+
+    pages.ask("renamed", notebook="copy")
+    assert (pages.state["notebook"], pages.state["total"]["spent"]) == ("copy", "0")
+    pages.ask("renamed", notebook="a")
+    Path("copy.ipynb").unlink()
+    named.rename("b.ipynb")
+    pages.ask("renamed", notebook="b")
+
+    assert (pages.state["notebook"], pages.state["total"]["spent"]) == ("b", spent)
+    assert history.totals(notebook="a").calls == 0
 
 
 def test_what_is_recorded_after_a_rename_belongs_to_the_new_name(pages, named, server):
