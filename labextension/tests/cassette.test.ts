@@ -111,3 +111,14 @@ it('says what a save did', async () => {
 
   expect(node.textContent).toContain('a.cassette.jsonl saved: 2 new, 1 removed. Commit it.');
 });
+
+it('packs nothing while a cell runs, whose output would be lost', async () => {
+  const { node, work, session, document } = cassette();
+  Object.assign(document, { running: true });
+
+  await work.start('pack');
+
+  expect(session.ask).not.toHaveBeenCalled();
+  expect(document.save).not.toHaveBeenCalled();
+  expect(node.textContent).toContain('A cell is running. Pack the notebook when it has ended.');
+});

@@ -56,3 +56,13 @@ it.each([
 
   expect(context.save).toHaveBeenCalledTimes(times);
 });
+
+it.each([
+  [['idle', 'running'], true],
+  [['idle', undefined], false]
+])('knows of cells that are %s whether one runs', (states, expected) => {
+  const widgets = states.map(executionState => ({ model: { executionState } }));
+  const panel = { content: { widgets } } as unknown as NotebookPanel;
+
+  expect(new OpenNotebook(panel, {} as JupyterFrontEnd.IShell).running).toBe(expected);
+});

@@ -78,6 +78,7 @@ export function around() {
       name: 'analysis',
       cells: vi.fn<() => string[]>(() => []),
       save: vi.fn(() => Promise.resolve()),
+      running: false,
       revert: vi.fn(() => Promise.resolve()),
       show: vi.fn(() => true)
     },

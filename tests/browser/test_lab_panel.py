@@ -226,6 +226,26 @@ def test_the_cassette_is_saved_verified_and_packed(tab, panel):
     assert "cassette" in nbformat.read(path, as_version=4).metadata["llm_magic"]
 
 
+def test_nothing_is_packed_while_a_cell_runs_whose_output_would_be_lost(tab, panel):
+    gate = Event()
+    tab.models.reply("Slow and whole", gate=gate)
+    tab.open("running.ipynb", LOAD, ask("What is slow?"))
+    shown = panel()
+    tab.run(0)
+    cassette = section(shown, "Cassette")
+    tab.begin(1)
+    expect(tab.output(1)).to_contain_text("Slow")
+
+    cassette.get_by_role("button", name="Pack").click()
+    expect(cassette).to_contain_text("A cell is running. Pack the notebook when it has ended.")
+    gate.set()
+    tab.ended(1)
+    cassette.get_by_role("button", name="Pack").click()
+
+    expect(cassette).to_contain_text("running.ipynb carries 1 recording")
+    expect(tab.output(1)).to_contain_text("Slow and whole")
+
+
 def test_a_verify_is_stopped_while_a_cell_of_it_runs(tab, panel):
     pipe = tab.lab.root / "it runs"
     os.mkfifo(pipe)

@@ -96,6 +96,12 @@ export class CassetteView implements View {
         return element('p', {}, result.told);
       case 'stopped':
         return element('p', {}, trans.__('Stopped.'));
+      case 'running':
+        return element(
+          'p',
+          {},
+          trans.__('A cell is running. Pack the notebook when it has ended.')
+        );
       case 'failed':
         return null;
     }

@@ -14,13 +14,14 @@ export type Result =
   | { readonly of: 'verify'; readonly report: VerifyReport }
   | { readonly of: 'pack'; readonly told: string }
   | { readonly of: 'stopped' }
+  | { readonly of: 'running' }
   | { readonly of: 'failed'; readonly error: unknown };
 
 /** Saves, verifies and packs a notebook's recordings, one at a time, and knows what came of it. */
 export class CassetteWork {
   constructor(
     private readonly _session: Pick<Session, 'ask'>,
-    private readonly _document: Pick<NotebookDocument, 'save' | 'revert'>
+    private readonly _document: Pick<NotebookDocument, 'save' | 'revert' | 'running'>
   ) {}
 
   /** What is under way; null when nothing is. */
@@ -70,6 +71,10 @@ export class CassetteWork {
 
   /** The kernel reads the saved file, and packing changes it: hence the order. */
   private async _do(work: Work, stop: AbortSignal): Promise<Result> {
+    if (work === 'pack' && this._document.running) {
+      // The cells are made anew from the file, and what this one shows would come to none of them.
+      return { of: 'running' };
+    }
     if (work !== 'save') {
       await this._document.save();
       stop.throwIfAborted();

@@ -1,4 +1,5 @@
 import type { JupyterFrontEnd } from '@jupyterlab/application';
+import type { ICellModel, ICodeCellModel } from '@jupyterlab/cells';
 import type { NotebookPanel } from '@jupyterlab/notebook';
 
 import { OURS } from '../modes/metadata';
@@ -18,6 +19,8 @@ export interface NotebookDocument {
   readonly name: string;
   /** The ids of its cells, in their order. */
   cells(): readonly string[];
+  /** Whether one of its cells runs, or waits to. */
+  readonly running: boolean;
   /** Have the disk hold what people see; rejected when it cannot be written. */
   save(): Promise<void>;
   /** Take what llm-magic wrote into the file from there; what people edited meanwhile stays. */
@@ -39,6 +42,10 @@ export class OpenNotebook implements NotebookDocument {
 
   cells(): readonly string[] {
     return this._panel.content.widgets.map(({ model }) => model.id);
+  }
+
+  get running(): boolean {
+    return this._panel.content.widgets.some(({ model }) => isRunning(model));
   }
 
   async save(): Promise<void> {
@@ -74,6 +81,11 @@ export class OpenNotebook implements NotebookDocument {
     });
     return true;
   }
+}
+
+/** Whether a cell runs; before JupyterLab 4.3 nobody knows. */
+function isRunning(model: ICellModel): boolean {
+  return (model as Partial<ICodeCellModel>).executionState === 'running';
 }
 
 /** Have the disk hold what people see. One that cannot be written may be as it is there already. */
