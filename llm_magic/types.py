@@ -6,7 +6,6 @@ the shape of the OpenAI chat API, whatever the provider, with attribute access.
 
 from __future__ import annotations
 
-import dataclasses
 import enum
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -322,7 +321,7 @@ class Usage:
 
     def to_dict(self) -> dict[str, int]:
         """The buckets that are not empty."""
-        return {name: count for name, count in dataclasses.asdict(self).items() if count}
+        return {name: count for name in self.__slots__ if (count := getattr(self, name))}
 
     @classmethod
     def from_openai(cls, usage: Mapping[str, Any] | None) -> Usage | None:
