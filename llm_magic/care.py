@@ -415,7 +415,16 @@ def _aside(working: Path) -> _Found:
             told = f"{counted(missing, 'call')} of it {'is' if missing == 1 else 'are'} missing"
             yield "problem", path.name, f"a ledger that was set aside; {told}; {_REPAIR}"
         else:
-            yield "note", path.name, "all that can be read of it is in the ledger; delete it freely"
+            yield "note", path.name, f"all that can be read of it is in the ledger; {_loss(path)}"
+
+
+def _loss(aside: Path) -> str:
+    """What is gone with a ledger that was set aside, and so what to do with its file."""
+    lost = lost_calls(aside)
+    if lost == 0:
+        return "delete it freely"
+    told = "nobody knows how many calls" if lost is None else counted(lost, "call")
+    return f"{told} could not be read and {'is' if lost == 1 else 'are'} missing in all sums"
 
 
 _REPAIR = "llm-magic cassette repair brings over what can be read of it"

@@ -326,16 +326,18 @@ def _merged(variants: list[Variant], old: str | None) -> str | None:
 
 def _repair_ledger(workspace: Workspace) -> list[str]:
     path = workspace.working / "history.db"
-    told = []
+    told, moved = [], None
     if any(level == "problem" for level, _, _ in care.ledger(workspace.working)):
         care.refuse_newer(path)
         with held(path) if _is_inside(path) else contextlib.nullcontext():
-            told.append(f"{path.name} was moved to {_moved(path).name}")
+            moved = _moved(path)
+        told.append(f"{path.name} was moved to {moved.name}")
     for aside in care.damaged(workspace.working, "history"):
         missing = care.missing_calls(aside, path)
         if missing:
             with closing(History(workspace)) as ledger:
                 ledger.adopt(missing)
+        if missing or aside == moved:
             lost = care.lost_calls(aside)
             told.append(
                 f"{aside.name}: {counted(len(missing), 'call')} brought over,"

@@ -248,6 +248,42 @@ def test_what_can_be_read_of_a_damaged_ledger_is_brought_over() -> None:
     assert rescue.repair(here()) == []
 
 
+def page_of(name: str) -> int:
+    """Where the root page of a table or an index begins."""
+    with closing(sqlite3.connect(LEDGER)) as connection:
+        query = "SELECT rootpage FROM sqlite_master WHERE name = ?"
+        (number,) = connection.execute(query, (name,)).fetchone()
+        (size,) = connection.execute("PRAGMA page_size").fetchone()
+    return int((number - 1) * size)
+
+
+@pytest.mark.parametrize("name", ["calls", "calls_pending", "sqlite_autoindex_calls_1"])
+@pytest.mark.filterwarnings("ignore:.*history.db cannot be used.*malformed:RuntimeWarning")
+def test_a_ledger_that_is_broken_inside_does_not_keep_recordings_from_replaying(name: str) -> None:
+    overwrite(LEDGER, page_of(name), 4096)
+
+    with closing(Client(FOLDER, model="echo/echo", mode="REPLAY")) as client:
+        answers = [client.complete(f"question {at} " * 100) for at in range(3)]
+        calls = client.history.totals().replayed
+
+    assert [answer.source for answer in answers] == ["replay"] * 3
+    assert calls >= 3
+
+
+def test_calls_that_cannot_be_read_any_more_are_told_and_their_file_is_worth_keeping() -> None:
+    overwrite(LEDGER, page_of("calls"), 4096)
+
+    moved, told = rescue.repair(here())
+
+    assert "was moved to history.damaged-" in moved
+    assert told.endswith(f": 0 calls brought over, {ANSWERS} lost")
+    report = care.check(here())
+    assert report.problems == []
+    text = report.findings[-1].text
+    assert f"{ANSWERS} calls could not be read and are missing in all sums" in text
+    assert "delete" not in text
+
+
 def test_what_the_calls_of_a_damaged_ledger_cost_counts_for_budgets() -> None:
     with closing(sqlite3.connect(LEDGER, isolation_level=None)) as connection:
         connection.execute("UPDATE calls SET cost = '0.5', session = 's' WHERE rowid <= 10")

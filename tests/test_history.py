@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from llm_magic import history
 from llm_magic.client import Client
 from llm_magic.config import Workspace
-from llm_magic.exceptions import ProviderError, ReplayMissError, StoreError
+from llm_magic.exceptions import DamagedStoreError, ProviderError, ReplayMissError, StoreError
 from llm_magic.history import COLUMNS, SCHEMA, History, Totals
 from llm_magic.recordings import now
 from llm_magic.replay import run
@@ -589,6 +589,26 @@ def test_a_damaged_ledger_is_set_aside_with_its_log(
     assert aside.read_bytes() == content
     assert aside.with_name(f"{aside.name}-wal").read_bytes() == b"the newest rows"
     again.record(model="a")
+    assert again.totals().calls == 1
+
+
+def test_a_ledger_that_breaks_while_it_is_open_fails_one_call_and_not_the_next(
+    ledger: History, open_ledger: Callable[[], History]
+) -> None:
+    ledger.record(model="a")
+    ledger.close()
+    again = open_ledger()
+    with DATABASE.open("r+b") as file:
+        file.seek(4096)
+        file.write(b"\xa5" * (DATABASE.stat().st_size - 4096))
+
+    with (
+        pytest.warns(RuntimeWarning, match=r"moved to history\.damaged-.*cassette repair"),
+        pytest.raises(DamagedStoreError, match="malformed"),
+    ):
+        again.record(model="b")
+    again.record(model="c")
+
     assert again.totals().calls == 1
 
 

@@ -25,7 +25,7 @@ from llm_magic.history.migrations import migrate, refuse_strange
 from llm_magic.storage import (
     connect,
     identity,
-    is_full,
+    our_error,
     prepare_working_folder,
     refuse_folder,
     set_aside,
@@ -124,30 +124,40 @@ class LedgerFile:
 
     def _open(self) -> sqlite3.Connection:
         try:
-            connection = connect(self.path)
+            connection = self._open_file()
         except DamagedStoreError as error:
-            assert self.path is not None
-            aside = set_aside(self.path)
-            message = (
-                f"{error}. It was moved to {aside.name}; a new ledger was begun. %llm cassette"
-                " repair brings over what can be read of it"
-            )
-            warnings.warn(message, RuntimeWarning, stacklevel=6)
-            connection = connect(self.path)
+            self._move_aside(error)
+            connection = self._open_file()
+        self._identity = identity(self.path) if self.path is not None else None
+        self._opened += 1
+        return connection
+
+    def _open_file(self) -> sqlite3.Connection:
+        connection = connect(self.path)
         try:
             connection.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}")
             refuse_strange(connection, self.path)
             migrate(connection, self.path)
         except sqlite3.Error as error:
             connection.close()
-            kind = DiskFullError if is_full(error) else StoreError
-            raise kind(f"the ledger {self.path}: {error}") from None
+            raise self._our_error(error) from None
         except BaseException:
             connection.close()
             raise
-        self._identity = identity(self.path) if self.path is not None else None
-        self._opened += 1
         return connection
+
+    def _our_error(self, error: sqlite3.Error) -> StoreError:
+        return our_error(self.path or "the ledger in memory", "cannot be used", error)
+
+    def _move_aside(self, error: DamagedStoreError) -> None:
+        """Move a file that is broken out of the way, and say so."""
+        assert self.path is not None
+        aside = set_aside(self.path)
+        message = (
+            f"{error}. It was moved to {aside.name}; a new ledger was begun. %llm cassette"
+            " repair brings over what can be read of it"
+        )
+        warnings.warn(message, RuntimeWarning, stacklevel=7)
 
     def _write_soon(self, statement: str, values: Sequence[Any]) -> None:
         """Have a row written together with others, and before anything else is done here."""
@@ -170,8 +180,11 @@ class LedgerFile:
             try:
                 while self._waiting:
                     rows.append(self._waiting.popleft())
-                with self._connected() as database, _committed(database):
-                    refused = _write(database, rows)
+                try:
+                    refused = self._write_all(rows)
+                except DamagedStoreError:
+                    # There is a new file now.
+                    refused = self._write_all(rows)
                 if refused:
                     _tell_missing(len(refused), refused[0])
             except Exception as error:
@@ -180,6 +193,10 @@ class LedgerFile:
                 # Interrupted: they go on waiting.
                 self._waiting.extendleft(reversed(rows))
                 raise
+
+    def _write_all(self, rows: Sequence[tuple[str, Sequence[Any]]]) -> list[Exception]:
+        with self._connected() as database, _committed(database):
+            return _write(database, rows)
 
     @contextmanager
     def _database(self) -> Iterator[sqlite3.Connection]:
@@ -203,8 +220,18 @@ class LedgerFile:
             try:
                 yield self._connection
             except sqlite3.Error as error:
-                kind = DiskFullError if is_full(error) else StoreError
-                raise kind(f"the ledger {self.path or 'in memory'}: {error}") from None
+                told = self._our_error(error)
+                if isinstance(told, DamagedStoreError) and self.path is not None:
+                    self._begin_anew(told)
+                raise told from None
+
+    def _begin_anew(self, error: DamagedStoreError) -> None:
+        """Have a new file: else every call from now on would fail as this one did."""
+        self._connection.close()
+        if self.path is not None and identity(self.path) == self._identity:
+            # Nobody else has done it since.
+            self._move_aside(error)
+        self._connection = self._open()
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from llm_magic import pricing, spend
 from llm_magic.config import Workspace
+from llm_magic.exceptions import DamagedStoreError
 from llm_magic.history import watchers
 from llm_magic.history.columns import assignments, insertion, stored, usage_columns
 from llm_magic.history.ids import alive, new_call_id, process_started, scopes, session
@@ -35,7 +36,11 @@ class History(Reading, Rewriting):
 
     def __init__(self, workspace: Workspace) -> None:
         super().__init__(workspace)
-        self._recover()
+        try:
+            self._recover()
+        except DamagedStoreError:
+            # It was set aside, and there is a new one.
+            self._recover()
 
     def begin(
         self, *, reserved: Decimal | None = None, caps: Sequence[Cap] = (), **fields: Any

@@ -3,7 +3,7 @@
 Nothing here knows what it stores: text under a text key, rows in a table.
 """
 
-from llm_magic.storage.database import connect, is_full
+from llm_magic.storage.database import connect, our_error
 from llm_magic.storage.folders import (
     identity,
     prepare_working_folder,
@@ -18,7 +18,7 @@ __all__ = [
     "Store",
     "connect",
     "identity",
-    "is_full",
+    "our_error",
     "prepare_working_folder",
     "refuse_folder",
     "refuse_planted",

@@ -115,7 +115,7 @@ def telling(path: Path | None, act: str = "cannot be read as a database") -> Ite
         raise our_error(path, act, error) from None
 
 
-def our_error(path: Path | None, act: str, error: Exception) -> StoreError:
+def our_error(path: Path | str | None, act: str, error: Exception) -> StoreError:
     """The error to raise for one of SQLite's or of the system's."""
     kind = StoreError
     if is_full(error):
