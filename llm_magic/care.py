@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from llm_magic import history, packed
-from llm_magic.cassette import ENDING, NOTEBOOK, Cassette, Place
+from llm_magic.cassette import ENDING, NOTEBOOK, Cassette, Place, unfinished
 from llm_magic.config import Workspace
 from llm_magic.exceptions import (
     CassetteError,
@@ -279,6 +279,8 @@ def sources(folder: Path) -> Iterator[tuple[str, Path]]:
 
 
 def _cassettes(folder: Path, tick: Progress) -> _Found:
+    for path in unfinished(folder):
+        yield "note", path.name, "left by a save that was killed; the next one removes it"
     for _, path in sources(folder):
         try:
             cassette = Cassette(path)
@@ -401,11 +403,23 @@ def damaged(working: Path, stem: str) -> list[Path]:
     return sorted(path for path in found if not path.name.endswith(("-wal", "-shm", "-journal")))
 
 
+def not_brought_over(working: Path) -> list[Path]:
+    """What was set aside and may hold what a repair has yet to bring over."""
+    stores = [path for path in damaged(working, "recordings") if _waits(path)]
+    ledger = working / "history.db"
+    return stores + [path for path in damaged(working, "history") if missing_calls(path, ledger)]
+
+
+def _waits(store: Path) -> bool:
+    """Whether a store that was set aside was not looked through yet."""
+    return store.is_dir() and not store.is_symlink() and not os.path.lexists(store / RESCUED)
+
+
 def _aside(working: Path) -> _Found:
     for path in damaged(working, "recordings"):
         if path.is_symlink() or not path.is_dir():
             yield "note", path.name, "no folder of llm-magic; it is not read, remove it"
-        elif os.path.lexists(path / RESCUED):
+        elif not _waits(path):
             yield "note", path.name, "it was looked through; delete it when you do not need it"
         else:
             yield "problem", path.name, f"a damaged store that was set aside; {_REPAIR}"

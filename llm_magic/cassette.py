@@ -16,6 +16,7 @@ import os
 import re
 import stat
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
@@ -24,7 +25,16 @@ from llm_magic import packed
 from llm_magic.exceptions import CassetteError
 from llm_magic.recordings import KEY_SCHEMA, Recording, dump_line
 
-__all__ = ["ENDING", "Cassette", "CassetteChangedError", "Place", "Spans", "stamp_of", "write"]
+__all__ = [
+    "ENDING",
+    "Cassette",
+    "CassetteChangedError",
+    "Place",
+    "Spans",
+    "stamp_of",
+    "unfinished",
+    "write",
+]
 
 FORMAT = "llm-magic cassette"
 VERSION = 1
@@ -32,6 +42,9 @@ ENDING = ".cassette.jsonl"
 NOTEBOOK = ".ipynb"
 # A cassette is read into memory; this is twenty times what git hosts take.
 LARGEST = 2 * 1024**3
+# What a file is called while it is written; and seconds that no write takes.
+_UNFINISHED = ".llm-magic-writing"
+_WRITING = 300.0
 
 # An answer of one notebook: key and ordinal.
 Place = tuple[str, int]
@@ -305,7 +318,9 @@ def replace(path: Path, data: bytes) -> None:
     A link stays one: what it points to is written.
     """
     path = path.resolve()
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    handle, temporary = tempfile.mkstemp(
+        dir=path.parent, prefix=f".{path.name}.", suffix=_UNFINISHED
+    )
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
@@ -318,6 +333,29 @@ def replace(path: Path, data: bytes) -> None:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
         raise
+    for left in unfinished(path.parent):
+        left.unlink(missing_ok=True)
+
+
+def unfinished(folder: Path, *, older_than: float = _WRITING) -> list[Path]:
+    """What writes of cassettes and notebooks left that were killed in their middle.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        Where they were to be written.
+    older_than : float
+        Seconds; by default more than a write takes, so that nothing is meant that somebody writes.
+    """
+    found = []
+    for path in folder.glob(f".*{_UNFINISHED}"):
+        if not path.is_symlink():
+            # Another process may remove it meanwhile, or have come to its end.
+            with contextlib.suppress(FileNotFoundError):
+                status = path.stat()
+                if stat.S_ISREG(status.st_mode) and time.time() - status.st_mtime >= older_than:
+                    found.append(path)
+    return sorted(found)
 
 
 def _umask() -> int:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from llm_magic import care, history, inventory, packing, rescue
+from llm_magic import care, forgetting, history, inventory, packing, rescue
 from llm_magic.cassette import ENDING
 from llm_magic.config import Settings, Workspace
 from llm_magic.exceptions import LLMMagicError
@@ -176,7 +176,7 @@ def _progress() -> care.Progress:
 
 def _forget(options: argparse.Namespace) -> int:
     with _open(options.folder) as shelf:
-        found = inventory.find_forgettable(
+        found = forgetting.find_forgettable(
             shelf,
             history.at(Settings(options.folder.resolve()).workspace),
             prefix=options.prefix,

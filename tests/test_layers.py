@@ -85,6 +85,7 @@ ROWS = [
         "verify",
         "importers",
         "care",
+        "forgetting",
         "rescue",
     ],
     ["notebook", "compat", "cassette_cli", "verify_cli", "pytest_replay", "cli"],

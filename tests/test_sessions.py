@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from llm_magic import budget, client, history, inventory, sessions
+from llm_magic import budget, client, forgetting, history, sessions
 from llm_magic.client import Client
 from llm_magic.exceptions import (
     BudgetExceededError,
@@ -326,7 +326,7 @@ def test_what_a_later_capture_replaced_is_not_taken_for_the_earlier_answer(
 def test_of_a_forgotten_call_only_the_figures_are_left(asker: Client, ask: Any) -> None:
     log = sessions.start(asker)
     ask("my secret plan", "noted")
-    inventory.find_forgettable(asker.shelf, asker.history, text="secret").do()
+    forgetting.find_forgettable(asker.shelf, asker.history, text="secret").do()
 
     logged = log.logged_history(compact=False)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from IPython.core.error import UsageError
 
-from llm_magic import care, client, config, history, inventory, rescue
+from llm_magic import care, client, config, forgetting, history, inventory, rescue
 from llm_magic.exceptions import did_you_mean
 from llm_magic.formats import count, counted
 from llm_magic.inventory import DIFF_HEADER, LIST_HEADER, Entry
@@ -192,7 +192,7 @@ def forget(words: Sequence[str]) -> Table | str:
             wanted = {"prefix": prefix}
         case _:
             raise UsageError(f'{_FORGET}; "quote text" that has spaces')
-    found = inventory.find_forgettable(client.default().shelf, history.default(), **wanted)
+    found = forgetting.find_forgettable(client.default().shelf, history.default(), **wanted)
     told = str(found)
     if _YES not in words:
         return Table(
