@@ -14,7 +14,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from llm_magic import exceptions, history, prices, sessions, telemetry
+    from llm_magic import doctor, exceptions, history, prices, sessions, telemetry
     from llm_magic.attachment import attach
     from llm_magic.budgets import budget
     from llm_magic.client import Client, acomplete, astream, complete, stream
@@ -64,7 +64,7 @@ _HOMES = {
     "stream": "llm_magic.client",
     "tag": "llm_magic.history",
 }
-_MODULES = ("exceptions", "history", "prices", "sessions", "telemetry")
+_MODULES = ("doctor", "exceptions", "history", "prices", "sessions", "telemetry")
 
 __all__ = [
     "BudgetExceededError",
@@ -84,6 +84,7 @@ __all__ = [
     "attach",
     "budget",
     "complete",
+    "doctor",
     "exceptions",
     "history",
     "load_ipython_extension",
@@ -112,6 +113,13 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
+
+
+def why_missed(error: ReplayMissError) -> list[str]:
+    """What the miss doctor says below a miss; nobody loads it until one is printed."""
+    from llm_magic import doctor
+
+    return doctor.diagnose(error).below()
 
 
 def load_ipython_extension(shell: Any) -> None:

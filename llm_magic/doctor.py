@@ -104,14 +104,18 @@ class Diagnosis:
 
     def to_text(self) -> str:
         """One block for terminals, tracebacks and CI."""
+        return "\n".join([self.message, *self.below()])
+
+    def below(self) -> list[str]:
+        """The lines of that block that come below the error's own message."""
         rows = [(name, text) for name, text, _ in self._rows()]
         width = max((len(name) for name, _ in rows), default=0) + 1
-        lines = [self.message]
+        lines = []
         for name, text in rows:
             first, *rest = text.splitlines() or [""]
             lines.append(f"  {name + ':':<{width}} {first}".rstrip())
             lines += [f"  {'':<{width}} {line}".rstrip() for line in rest]
-        return "\n".join(lines)
+        return lines
 
     def _repr_html_(self) -> str:
         rows = "".join(

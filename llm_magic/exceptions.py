@@ -42,6 +42,8 @@ import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import llm_magic
+
 if TYPE_CHECKING:
     from decimal import Decimal
 
@@ -132,6 +134,19 @@ class ReplayMissError(LLMMagicError, KeyError, RuntimeError):
         self.folder = folder
         self.notebook = notebook
         self.cell = dict(cell or {})
+        self._below: list[str] | None = None
+
+    @property
+    def __notes__(self) -> list[str]:
+        """Why, as tracebacks print it below the message: looked for only when somebody does."""
+        if self._below is None:
+            # Where the message was explained already, it has several lines.
+            self._below = [] if "\n" in str(self) else llm_magic.why_missed(self)
+        return self._below
+
+    @__notes__.setter
+    def __notes__(self, notes: list[str]) -> None:
+        self._below = notes
 
 
 class BudgetExceededError(LLMMagicError, RuntimeError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import time
+import traceback
 import warnings
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from llm_magic import config, secrets
+from llm_magic import config, doctor, secrets
 from llm_magic.client import Client
 from llm_magic.config import Workspace
 from llm_magic.doctor import Diagnosis, Difference, diagnose
@@ -280,3 +281,28 @@ def test_ten_thousand_recordings_take_less_than_a_second() -> None:
     if diagnosis.complete:
         assert "{+" in diagnosis.to_text()
         assert "please" in diagnosis.to_text()
+
+
+def test_a_traceback_says_why_below_the_message_and_keeps_the_users_notes(client: Client) -> None:
+    client.complete("Write a long poem")
+    error = missed(client, "Write a short poem")
+    error.add_note("while I tried")
+
+    told = "".join(traceback.format_exception(error))
+
+    assert "Write a [-long-]{+short+} poem" in told
+    assert told.endswith('  to mend it: ask once with mode="FALLBACK"\nwhile I tried\n')
+
+
+def test_a_miss_that_nobody_prints_is_not_looked_into(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked = []
+    monkeypatch.setattr(doctor, "diagnose", lambda error: looked.append(error) or diagnose(error))
+    error = missed(client, "Write a short poem")
+    assert (str(error).count("\n"), looked) == (0, [])
+
+    for _ in range(2):
+        traceback.format_exception(error)
+
+    assert looked == [error]
