@@ -6,7 +6,9 @@ An argument and a magic option reach :meth:`Settings.get` as ``argument``; the r
 here. ``[tool.llm_magic]`` is read from the nearest pyproject.toml at or above the folder.
 
 The mode alone has a ceiling: REPLAY that was in the environment when the process started (set by a
-CI job, ``llm-magic run`` or ``verify``) is not loosened by anything in the notebook.
+CI job, ``llm-magic run`` or ``verify``) is not loosened by anything in the notebook. And it counts
+from the first cell on: JupyterLab puts the mode that a notebook carries into IPython's
+configuration, where it stands in for ``%llm config`` until ``%load_ext`` takes it over.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import functools
 import hashlib
 import os
 import re
+import sys
 from collections import ChainMap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -309,6 +312,8 @@ class Settings:
         value = self.session.get(name, _UNSET)
         if value is not _UNSET:
             return value, "%llm config"
+        if name == "mode" and self is _default and (carried := _carried_mode()) is not None:
+            return self._read(name, carried, _CARRIED), _CARRIED
         variable = _VARIABLES[name]
         text = environment.look(variable, self._environ)
         if text and (text := text.strip()):
@@ -513,6 +518,18 @@ _TABLES: Mapping[str, Callable[[Any, str], None]] = {
     "prices": check_prices,
     "providers": _check_providers,
 }
+
+
+_CARRIED = "the notebook, or CompleteMagics.mode in IPython's configuration"
+
+
+def _carried_mode() -> str | None:
+    """The mode that a notebook begins with, until our magics are loaded and have it."""
+    if "IPython" not in sys.modules or "llm_magic.notebook.magics" in sys.modules:
+        return None
+    shell = sys.modules["IPython"].get_ipython()
+    section = shell.config.get("CompleteMagics") if shell is not None else None
+    return section.get("mode") if section else None
 
 
 def _at_start(variable: str) -> list[str]:

@@ -373,3 +373,46 @@ def test_a_setting_that_is_taken_away_on_another_thread_leaves_the_next_one():
     settings.session = Racing()
 
     assert settings.get("mode") == "DISABLED"
+
+
+# In a process of its own, where our magics are not loaded, as a kernel before ``%load_ext``.
+CARRIED = """
+from IPython.core.interactiveshell import InteractiveShell
+shell = InteractiveShell.instance()
+shell.config.CompleteMagics.mode = "{mode}"
+from llm_magic import config
+settings = config.default()
+print(settings.get("mode"), config.Settings(".").get("mode"), settings.get("mode", "CAPTURE"))
+settings.set("mode", "DISABLED")
+print(settings.get("mode"))
+settings.session.clear()
+shell.run_line_magic("load_ext", "llm_magic")
+settings.session.clear()
+print(settings.get("mode"))
+"""
+
+
+@pytest.mark.parametrize(
+    ("outside", "told"),
+    [
+        ({}, ["REPLAY FALLBACK CAPTURE", "DISABLED", "FALLBACK"]),
+        ({"LLM_MAGIC_MODE": "DISABLED"}, ["REPLAY DISABLED CAPTURE", "DISABLED", "DISABLED"]),
+        ({"LLM_MAGIC_MODE": "REPLAY"}, ["REPLAY REPLAY REPLAY", "REPLAY", "REPLAY"]),
+    ],
+)
+def test_the_mode_that_a_notebook_carries_counts_before_the_magics_are_loaded(
+    outside: dict[str, str], told: list[str], run_python: Any
+) -> None:
+    done = run_python(CARRIED.format(mode="REPLAY"), env={**os.environ, **outside})
+
+    assert done.stdout.splitlines() == told, done.stderr
+
+
+def test_a_mode_from_outside_is_not_loosened_by_one_that_a_notebook_carries(
+    run_python: Any,
+) -> None:
+    environ = {**os.environ, "LLM_MAGIC_MODE": "REPLAY"}
+
+    done = run_python(CARRIED.format(mode="FALLBACK"), env=environ)
+
+    assert done.stdout.splitlines() == ["REPLAY REPLAY REPLAY", "REPLAY", "REPLAY"], done.stderr

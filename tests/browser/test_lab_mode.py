@@ -92,6 +92,23 @@ def test_a_mode_chosen_before_llm_magic_is_loaded_counts_from_the_first_cell_on(
     assert tab.models.requests == []
 
 
+def test_a_notebook_without_the_magics_is_in_its_mode_too(tab):
+    code = "import llm_magic\nllm_magic.complete('Plain', model='openai/gpt-5-mini').text"
+    tab.open("mode-plain.ipynb", code)
+    output = tab.output(0)
+
+    tab.command("llm-magic:run-all-replay")
+    expect(output).to_contain_text("ReplayMissError")
+    switch(tab).select_option("REPLAY")
+    tab.carries("REPLAY")
+    tab.command("notebook:clear-all-cell-outputs")
+    expect(output).not_to_contain_text("ReplayMissError")
+    tab.run_all()
+
+    expect(output).to_contain_text("ReplayMissError")
+    assert tab.models.requests == []
+
+
 @pytest.mark.own_page
 def test_a_capture_in_the_metadata_is_no_mode_and_the_setting_is_that_of_silent_notebooks(tab):
     folder = tab.lab.settings / "llm-magic"

@@ -102,7 +102,7 @@ class ModeSwitch extends Widget {
     if (pinned) {
       about = this._trans.__('%1 is set from outside: %2', pinned.mode, pinned.reason);
     } else if (!isLoaded) {
-      about += this._trans.__('; counts from %load_ext llm_magic on');
+      about += this._trans.__('; llm-magic is not loaded here yet');
     }
     this._select.setAttribute('aria-description', about);
     this._select.title = about;
