@@ -14,7 +14,9 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-from llm_magic import client, config, history, replay, secrets
+from llm_magic import cli, config, history, replay, secrets
+from llm_magic.client import Client
+from llm_magic.client import close as close_shared_client
 from llm_magic.testing import FakeServer
 
 OPENAI_KEY = "sk-test-openai-0123456789abcdef"
@@ -51,7 +53,7 @@ def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
     monkeypatch.setattr(secrets, "_known", {})
     monkeypatch.setattr(replay, "_runs", [])
     yield
-    client.close()
+    close_shared_client()
     history.close()
 
 
@@ -101,5 +103,31 @@ def run_python() -> Callable[..., subprocess.CompletedProcess[str]]:
             check=False,
             **options,
         )
+
+    return run
+
+
+@pytest.fixture
+def client() -> Iterator[Client]:
+    """A client of the test's folder that takes what is recorded and asks for what is not."""
+    opened = Client(".", mode="FALLBACK")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def llm_magic(
+    capsys: pytest.CaptureFixture[str],
+) -> Callable[..., tuple[str | int | None, str, str]]:
+    """Run a command in this process; returns its exit code, output and errors."""
+
+    def run(*words: str | Path) -> tuple[str | int | None, str, str]:
+        code: str | int | None
+        try:
+            code = cli.main([str(word) for word in words])
+        except SystemExit as error:
+            code = error.code
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
 
     return run
