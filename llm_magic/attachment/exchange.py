@@ -6,14 +6,17 @@ library has its own; each of them is a row of the ledger.
 
 from __future__ import annotations
 
+import atexit
+import gc
 import json
-import sys
+import os
+import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from llm_magic import budgets, client, doctor, history, notices, replay, secrets
+from llm_magic import budgets, client, doctor, dropped, history, notices, replay, secrets
 from llm_magic.attachment import answers, asked, keys, wire
 from llm_magic.attachment.endpoints import Endpoint
 from llm_magic.attachment.library import Library
@@ -157,7 +160,9 @@ class _Exchange:
         self._status: int | None = None
         self._headers: Mapping[str, str] = {}
         self._pieces: list[bytes] = []
-        self.over = False
+        self._process = os.getpid()
+        # Taken by whoever is the first to tell how it ends; nobody ever waits for it.
+        self._end = threading.Lock()
 
     @classmethod
     def of(
@@ -199,7 +204,7 @@ class _Exchange:
         assert self.call.recording is not None
         answer = wire.recorded(self.call.recording)
         self.call.replayed()
-        self._end()
+        self._finish(lambda: None)
         return self._library.response(
             answer.status, {"content-type": answer.content_type}, answer.body
         )
@@ -230,6 +235,9 @@ class _Exchange:
             # It was made of bytes, and has them uncompressed; nobody will read its stream.
             self._finish(lambda: self._read(response.content))
         else:
+            _unfinished.add(self)
+            if self.call.run is not None:
+                self.call.run.at_end(_finish_what_is_left)
             self._library.watch(response, self, awaited=awaited)
         return response
 
@@ -249,42 +257,48 @@ class _Exchange:
             error = provider_error(error, request=self.call.request)
         self._finish(lambda: self._read_broken(error))
 
-    def closed(self) -> None:
+    def closed(self, why: BaseException | None = None) -> None:
         """The caller wants no more. After the last event that is how an SDK ends a stream."""
-        why = sys.exception()
-        if why is None or isinstance(why, (GeneratorExit, StopIteration, StopAsyncIteration)):
+        if why is None or isinstance(why, (StopIteration, StopAsyncIteration)):
             self._finish(self._read_closed)
         else:
             # Whoever reads it failed, and not the server.
             self._finish(lambda: self._read_broken(why))
 
-    def dropped(self) -> None:
-        """Nobody holds the stream: nobody said that the rest is not wanted, so it is not stored."""
-        self.broke(GeneratorExit("the answer was dropped"))
+    @property
+    def over(self) -> bool:
+        """Whether somebody has told how it ends."""
+        return self._end.locked()
 
-    def ended_with(self, error: BaseException, partial: str = "") -> None:
-        """There is no answer, because of this; of one that broke off, its text."""
-        if self.over:
-            return
-        self.call.failed(error, partial)
-        if self.call.run is not None:
-            # The other library may ask again: that is the same call, with the same number.
-            self.call.run.give_back(self.call.key, self._number)
-        self._end()
+    def ended_with(self, error: BaseException) -> None:
+        """There is no answer, because of this."""
+        self._finish(lambda: self._failed(error))
 
     def _finish(self, read: Callable[[], None]) -> None:
-        if self.over:
+        if not self._take_end():
             return
         try:
             read()
         except Exception as error:
-            self.ended_with(self._as_ours(error))
+            self._failed(self._as_ours(error))
         finally:
-            self._end()
+            _unfinished.discard(self)
+            self.call.release()
 
-    def _end(self) -> None:
-        self.over = True
-        self.call.release()
+    def _take_end(self) -> bool:
+        """Whether nobody has told how it ends; false for all who ask after that.
+
+        A stream may be closed, read and collected in several threads, and while its end is written.
+        A forked child leaves it to its parent.
+        """
+        return self._process == os.getpid() and self._end.acquire(blocking=False)
+
+    def _failed(self, error: BaseException, partial: str = "") -> None:
+        """There is no answer, because of this; of one that broke off, its text."""
+        self.call.failed(error, partial)
+        if self.call.run is not None:
+            # The other library may ask again: that is the same call, with the same number.
+            self.call.run.give_back(self.call.key, self._number)
 
     def _read(self, body: bytes) -> None:
         if self._status != 200:
@@ -303,14 +317,14 @@ class _Exchange:
         partial = heard.text if heard is not None else ""
         if isinstance(error, ProviderError):
             error.partial = partial
-        self.ended_with(error, partial)
+        self._failed(error, partial)
 
     def _read_closed(self) -> None:
         body = self._body()
         if not self._in_pieces:
             if self._status != 200:
                 self._read(body)
-            self.ended_with(GeneratorExit("the answer was not read"))
+            self._failed(GeneratorExit("the answer was not read"))
             return
         heard = self._heard(body)
         if heard.done:
@@ -318,7 +332,7 @@ class _Exchange:
             return
         events = _whole_events(body)
         if heard.error is not None or not events:
-            self.ended_with(heard.error or GeneratorExit("the stream was closed at once"))
+            self._failed(heard.error or GeneratorExit("the stream was closed at once"))
             return
         self._answered(self._heard(events).so_far(), events, closed=True)
 
@@ -354,6 +368,31 @@ def _in_asyncio() -> bool:
         return False
     return True
 
+
+# What is watched and has not ended. They hold no stream, so that Python collects those as ever.
+_unfinished: set[_Exchange] = set()
+
+
+def _finish_what_is_left() -> None:
+    """Have those streams ended that nobody can read any more.
+
+    Those of many SDKs refer to themselves: they would be open until Python happens to collect them,
+    and what a cell left would not be in the cassette that is saved after it.
+    """
+    if _unfinished:
+        gc.collect()
+    dropped.wait()
+
+
+def _finish_all() -> None:
+    """End every stream with the process, as long as ledger and store are open."""
+    dropped.wait()
+    for exchange in list(_unfinished):
+        exchange.closed()
+
+
+# Later than those of ledger and store, which are imported above, and so called before them.
+atexit.register(_finish_all)
 
 _NOT_OURS = Unreachable(ProviderError("another library asks; we only watch"))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
 from types import ModuleType
 from typing import Any, Protocol
@@ -12,15 +13,11 @@ __all__ = ["Library", "Watcher"]
 
 
 class Watcher(Protocol):
-    """Is told what comes of an answer, and how it ends.
+    """Is told what comes of an answer, and how it ends. The first to tell an end counts."""
 
-    Attributes
-    ----------
-    over : bool
-        Whether it knows how.
-    """
-
-    over: bool
+    @property
+    def over(self) -> bool:
+        """Whether it was told how it ends."""
 
     def came(self, piece: bytes) -> None:
         """Bytes that the caller is about to get."""
@@ -31,11 +28,11 @@ class Watcher(Protocol):
     def broke(self, error: BaseException) -> None:
         """No more comes, because of this."""
 
-    def closed(self) -> None:
-        """The caller wants no more; also after the end."""
+    def closed(self, why: BaseException | None = None) -> None:
+        """The caller wants no more, maybe because of an error; also after the end.
 
-    def dropped(self) -> None:
-        """Nobody holds the stream any more; not after the end, and in a thread of its own."""
+        Where Python collects the stream or what reads it, this is called in a thread of its own.
+        """
 
 
 class Library:
@@ -93,8 +90,19 @@ class _Watched:
         self._soon = dropped.expect()
 
     def __del__(self) -> None:
+        self._close_soon()
+
+    def _close_soon(self) -> None:
         if not self._watcher.over:
-            self._soon(self._watcher.dropped)
+            self._soon(self._watcher.closed)
+
+    def _closed(self, why: BaseException | None) -> None:
+        """Tell that it was closed, while this error was on its way."""
+        if isinstance(why, GeneratorExit):
+            # A generator that reads it ends, and Python may be collecting that anywhere.
+            self._close_soon()
+        else:
+            self._watcher.closed(why)
 
 
 class _WatchedSync(_Watched):
@@ -112,10 +120,11 @@ class _WatchedSync(_Watched):
         self._watcher.ended()
 
     def close(self) -> None:
+        why = sys.exception()
         try:
             self._stream.close()
         finally:
-            self._watcher.closed()
+            self._closed(why)
 
 
 class _WatchedAsync(_Watched):
@@ -132,10 +141,11 @@ class _WatchedAsync(_Watched):
         self._watcher.ended()
 
     async def aclose(self) -> None:
+        why = sys.exception()
         try:
             await self._stream.aclose()
         finally:
-            self._watcher.closed()
+            self._closed(why)
 
 
 class _Stored:

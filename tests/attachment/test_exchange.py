@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import gzip
 import json
 import os
@@ -19,6 +20,7 @@ from conftest import OPENAI_KEY
 from llm_magic import attach, client, config, dropped, history, inventory, limits
 from llm_magic.attachment import exchange
 from llm_magic.exceptions import ParameterError, ReplayMissError, UnboundedCostError
+from llm_magic.pipeline import Call
 
 MODEL = "gpt-5-mini"
 
@@ -322,6 +324,168 @@ def test_a_stream_whose_reader_fails_is_not_recorded(attached):
 
     assert recordings() == {}
     assert statuses() == [("live", "error")]
+
+
+@pytest.fixture
+def begun(attached):
+    """A response of which a line was read, what reads it, and our part of its stream."""
+    with httpx2.Client() as sender:
+        response = sender.send(
+            sender.build_request("POST", url(), json=body(stream=True)), stream=True
+        )
+        lines = response.iter_lines()
+        next(lines)
+        yield response, lines, response.stream._stream
+
+
+@pytest.mark.parametrize("first", ["stream", "reader"])
+def test_a_stream_is_closed_early_whichever_finalizer_comes_first(begun, first):
+    _, lines, stream = begun
+    finalizers = [stream.__del__, lines.close]
+
+    for finalize in finalizers if first == "stream" else reversed(finalizers):
+        finalize()
+        dropped.wait()
+
+    assert len(recordings()) == 1
+    assert statuses() == [("live", "closed")]
+
+
+def test_an_end_counts_once_also_while_it_is_written(begun, monkeypatch):
+    response, _, stream = begun
+    answered, ends = Call.answered, []
+
+    def answered_and_closed_again(call, *arguments, **options):
+        ends.append(call)
+        stream._watcher.closed()
+        stream._watcher.broke(OSError("late"))
+        return answered(call, *arguments, **options)
+
+    monkeypatch.setattr(Call, "answered", answered_and_closed_again)
+    response.close()
+
+    assert len(ends) == 1
+    assert statuses() == [("live", "closed")]
+
+
+def test_a_reader_that_is_collected_while_a_lock_is_held_waits_for_it(begun):
+    _, lines, _ = begun
+
+    with history.default()._lock:
+        lines.close()
+        meanwhile = statuses()
+    dropped.wait()
+
+    assert (meanwhile, statuses()) == ([("live", "pending")], [("live", "closed")])
+
+
+def test_streams_of_an_sdk_that_are_left_replay_whatever_is_collected_first(attached, sdk):
+    # They die in the garbage collector: an openai.Stream refers to itself.
+    def leave(number):
+        for piece in sdk.chat.completions.create(**body(f"Why {number}?", stream=True)):
+            return piece.to_dict()
+
+    live = []
+    for number in range(8):
+        live.append(leave(number))
+        gc.collect()
+    dropped.wait()
+    set_mode("REPLAY")
+
+    assert [leave(number) for number in range(8)] == live
+    assert statuses()[:8] == [("live", "closed")] * 8
+
+
+def test_an_awaited_stream_of_an_sdk_that_is_left_replays(attached):
+    async def leave():
+        async with openai.AsyncOpenAI() as sdk:
+            async for piece in await sdk.chat.completions.create(**body(stream=True)):
+                return piece.to_dict()
+
+    live = asyncio.run(leave())
+    gc.collect()
+    dropped.wait()
+    set_mode("REPLAY")
+
+    assert asyncio.run(leave()) == live
+    assert statuses()[0] == ("live", "closed")
+
+
+@pytest.fixture
+def no_collection():
+    """Python collects no garbage by itself."""
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def test_streams_that_a_run_left_are_recorded_at_its_end(attached, sdk, no_collection):
+    set_mode("CAPTURE")
+
+    with llm_magic.run("cell"):
+        for _ in sdk.chat.completions.create(**body(stream=True)):
+            break
+
+    assert len(recordings()) == 1
+    assert statuses() == [("live", "closed")]
+
+
+def test_a_stream_that_is_held_is_read_on_in_the_next_run(attached, sdk):
+    with llm_magic.run("cell"):
+        stream = sdk.chat.completions.create(**body(stream=True))
+        next(stream)
+    with llm_magic.run("next cell"):
+        list(stream)
+
+    assert statuses() == [("live", "ok")]
+
+
+LEAVE_STREAMS = """
+import gc, openai, llm_magic
+gc.disable()
+llm_magic.attach()
+sdk = openai.OpenAI()
+def ask(text):
+    messages = [{"role": "user", "content": text}]
+    return sdk.chat.completions.create(model="m", messages=messages, stream=True)
+for _ in ask("left"):
+    break
+held = ask("held")
+next(held)
+unread = ask("unread")
+"""
+
+
+def test_streams_that_are_left_at_the_end_of_the_process_are_recorded(server, run_python):
+    done = run_python(LEAVE_STREAMS)
+
+    assert (done.stdout, done.stderr) == ("", "")
+    assert [(row["prompt"], row["status"]) for row in rows()] == [
+        ("left", "closed"),
+        ("held", "closed"),
+        ("unread", "interrupted"),
+    ]
+    assert len(recordings()) == 2
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="only where processes fork")
+@pytest.mark.parametrize("ending", ["raise SystemExit", "held.close()", "del held; gc.collect()"])
+def test_a_child_process_ends_no_stream_of_its_parent(server, run_python, ending):
+    done = run_python(
+        f"{LEAVE_STREAMS}\n"
+        "import os\n"
+        "def in_child():\n"
+        "    global held\n"
+        "    with held:\n"
+        f"        {ending}\n"
+        "if not (child := os.fork()):\n"
+        "    in_child()\n"
+        "    raise SystemExit\n"
+        "os.waitpid(child, 0)\n"
+        "print([row['status'] for row in llm_magic.history.default().rows()])\n"
+    )
+
+    assert done.stdout == "['pending', 'pending', 'pending']\n", done.stderr
 
 
 def test_a_stream_that_was_dropped_unread_is_a_row_all_the_same(attached):
