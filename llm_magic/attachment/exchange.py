@@ -205,8 +205,15 @@ class _Exchange:
         answer = wire.recorded(self.call.recording)
         self.call.replayed()
         self._finish(lambda: None)
-        return self._library.response(
-            answer.status, {"content-type": answer.content_type}, answer.body
+        headers = {"content-type": answer.content_type}
+        at_end = self._tell_of_rest if self.call.recording.closed else lambda: None
+        return self._library.response(answer.status, headers, answer.body, at_end=at_end)
+
+    def _tell_of_rest(self) -> None:
+        """Tell that what was recorded is a part: whoever reads it takes it for all there was."""
+        notices.tell(
+            f"the recording {self.call.key[:12]}… ends here: its stream was left early when it was"
+            " recorded. Capture it again to have the rest (mode CAPTURE)"
         )
 
     def allowed(self) -> float:
@@ -258,11 +265,14 @@ class _Exchange:
         self._finish(lambda: self._read_broken(error))
 
     def closed(self, why: BaseException | None = None) -> None:
-        """The caller wants no more. After the last event that is how an SDK ends a stream."""
-        if why is None or isinstance(why, (StopIteration, StopAsyncIteration)):
-            self._finish(self._read_closed)
+        """The caller wants no more. After the last event that is how an SDK ends a stream.
+
+        So it is where its reader fails: what came is paid for, and in REPLAY the reader fails at
+        the same place. An interrupt says nothing of the answer.
+        """
+        if why is None or isinstance(why, Exception):
+            self._finish(lambda: self._read_closed(why))
         else:
-            # Whoever reads it failed, and not the server.
             self._finish(lambda: self._read_broken(why))
 
     @property
@@ -319,12 +329,12 @@ class _Exchange:
             error.partial = partial
         self._failed(error, partial)
 
-    def _read_closed(self) -> None:
+    def _read_closed(self, why: BaseException | None) -> None:
         body = self._body()
         if not self._in_pieces:
             if self._status != 200:
                 self._read(body)
-            self._failed(GeneratorExit("the answer was not read"))
+            self._failed(why or GeneratorExit("the answer was not read"))
             return
         heard = self._heard(body)
         if heard.done:
@@ -332,7 +342,7 @@ class _Exchange:
             return
         events = _whole_events(body)
         if heard.error is not None or not events:
-            self._failed(heard.error or GeneratorExit("the stream was closed at once"))
+            self._failed(heard.error or why or GeneratorExit("the stream was closed at once"))
             return
         self._answered(self._heard(events).so_far(), events, closed=True)
 

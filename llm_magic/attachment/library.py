@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from types import ModuleType
 from typing import Any, Protocol
 
@@ -63,9 +63,20 @@ class Library:
             return None
         return content
 
-    def response(self, status: int, headers: Mapping[str, str], body: bytes) -> Any:
-        """A response that has not been read yet, as one from a server."""
-        return self.module.Response(status, headers=dict(headers), stream=self._stored(body))
+    def response(
+        self,
+        status: int,
+        headers: Mapping[str, str],
+        body: bytes,
+        *,
+        at_end: Callable[[], None] = lambda: None,
+    ) -> Any:
+        """A response that has not been read yet, as one from a server.
+
+        ``at_end`` is called when somebody who has the whole body wants more.
+        """
+        stream = self._stored(body, at_end)
+        return self.module.Response(status, headers=dict(headers), stream=stream)
 
     def decoded(self, headers: Mapping[str, str], body: bytes) -> bytes:
         """The body without its compression."""
@@ -151,14 +162,17 @@ class _WatchedAsync(_Watched):
 class _Stored:
     """Bytes that stand in for those of a connection."""
 
-    def __init__(self, body: bytes) -> None:
+    def __init__(self, body: bytes, at_end: Callable[[], None]) -> None:
         self._body = body
+        self._at_end = at_end
 
     def __iter__(self) -> Iterator[bytes]:
         yield self._body
+        self._at_end()
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         yield self._body
+        self._at_end()
 
     def close(self) -> None:
         pass

@@ -313,17 +313,73 @@ def test_a_stream_that_is_closed_early_replays_as_far_as_it_came(attached):
     assert statuses() == [("live", "closed"), ("replay", "closed")]
 
 
-def test_a_stream_whose_reader_fails_is_not_recorded(attached):
+def test_a_replay_that_is_read_further_than_its_recording_says_that_more_is_missing(sdk):
+    def ask():
+        return sdk.chat.completions.create(**body(stream=True))
+
+    with ask() as stream:
+        first = next(stream)
+
+    with pytest.warns(RuntimeWarning, match="left early when it was recorded"):
+        assert first in list(ask())
+
+
+def test_an_awaited_replay_that_is_read_further_says_so_too(attached):
+    async def read(*, whole):
+        async with (
+            openai.AsyncOpenAI() as sdk,
+            await sdk.chat.completions.create(**body(stream=True)) as stream,
+        ):
+            async for _ in stream:
+                if not whole:
+                    break
+
+    asyncio.run(read(whole=False))
+    asyncio.run(read(whole=False))
+
+    with pytest.warns(RuntimeWarning, match="left early when it was recorded"):
+        asyncio.run(read(whole=True))
+
+
+def test_a_stream_whose_reader_fails_fails_at_the_same_place_in_replay(attached):
     def read():
         with httpx2.stream("POST", url(), json=body(stream=True)) as response:
             lines = response.iter_lines()
             return int(next(lines))
 
-    with pytest.raises(ValueError, match="invalid literal"):
+    with pytest.raises(ValueError, match="invalid literal") as live:
+        read()
+    set_mode("REPLAY")
+    with pytest.raises(ValueError, match="invalid literal") as replayed:
+        read()
+
+    assert str(replayed.value) == str(live.value)
+    assert statuses() == [("live", "closed"), ("replay", "closed")]
+
+
+def test_a_stream_whose_reader_fails_before_it_began_is_an_error(attached):
+    with (
+        pytest.raises(KeyError),
+        httpx2.stream("POST", url(), json=body(stream=True)),
+    ):
+        raise KeyError("mine")
+
+    assert recordings() == {}
+    assert [(row["status"], row["error"]) for row in rows()] == [("error", "KeyError")]
+
+
+def test_a_stream_whose_reader_is_interrupted_is_not_recorded(attached):
+    def read():
+        with httpx2.stream("POST", url(), json=body(stream=True)) as response:
+            lines = response.iter_lines()
+            next(lines)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
         read()
 
     assert recordings() == {}
-    assert statuses() == [("live", "error")]
+    assert statuses() == [("live", "interrupted")]
 
 
 @pytest.fixture
