@@ -2,7 +2,8 @@
 
 ``llm_magic.attach()`` watches what httpx2 and httpx send, on which the SDKs of OpenAI and
 Anthropic, LangChain, LiteLLM, pydantic-ai and others stand. A request to a language model is looked
-up, sent and stored by the mode in force, byte for byte; everything else passes untouched.
+up, sent and stored by the mode in force; everything else passes untouched. What is replayed is the
+body, byte for byte and decompressed, with its content type and no other header.
 """
 
 from __future__ import annotations

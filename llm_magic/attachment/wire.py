@@ -2,7 +2,8 @@
 
 Beside the answer in the chat API's shape, for people and the ledger, a recording of API kind
 ``http`` has in ``response.http`` what the server sent: status, content type and body, the body as
-text, or in base64 where it is not UTF-8. A compressed body is kept as it was before.
+text, or in base64 where it is not UTF-8. A compressed body is kept as it was before. No other
+header is kept: they tell of one connection, one moment or one customer.
 """
 
 from __future__ import annotations

@@ -629,6 +629,18 @@ def test_a_compressed_answer_is_stored_as_text(raw_server, monkeypatch):
     assert "content-encoding" not in replayed.headers
 
 
+def test_of_its_headers_an_answer_keeps_the_content_type_only(raw_server, monkeypatch):
+    monkeypatch.setenv("OPENAI_BASE_URL", raw_server.url)
+    text = b'{"choices":[{"message":{"content":"hello"},"finish_reason":"stop"}]}'
+    raw_server.answer(text, x_request_id="req_1")
+
+    with attach():
+        live, replayed = (httpx2.post(url(), json=body()) for _ in range(2))
+
+    assert live.headers["x-request-id"] == "req_1"
+    assert dict(replayed.headers) == {"content-type": "application/json"}
+
+
 @pytest.mark.parametrize(("mode", "asked", "kept"), [("CAPTURE", 2, 1), ("DISABLED", 2, 0)])
 def test_the_mode_says_what_is_asked_and_kept(attached, mode, asked, kept):
     set_mode(mode)
