@@ -123,6 +123,27 @@ def test_a_notebook_of_an_sdk_replays_its_three_answers(
     assert server.count == 3
 
 
+def test_a_loop_that_is_left_early_replays(server, write_notebook, run_notebook, monkeypatch):
+    left = f"import gc; gc.disable(){PRINTED}    break"
+    path = write_notebook("left.ipynb", SDK, left)
+
+    live = run_notebook(path, "--mode", "CAPTURE")
+    recorded = [row["status"] for row in history.default().rows()]
+    monkeypatch.delenv("OPENAI_API_KEY")
+    replayed = run_notebook(path, "--mode", "REPLAY")
+
+    assert recorded == ["closed"]
+    assert replayed[1].outputs == live[1].outputs
+
+
+def test_a_stream_that_a_cell_left_is_recorded_at_its_end(terminal, server):
+    terminal.run(SDK)
+
+    terminal.run(f"import gc; gc.disable(){PRINTED}    break\ngc.enable()")
+
+    assert [row["status"] for row in history.default().rows()] == ["closed"]
+
+
 def test_an_interrupted_cell_leaves_a_row_and_no_recording(server, start_kernel):
     server.reply("one two three", gate=Event())
     kernel = start_kernel()
