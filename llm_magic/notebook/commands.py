@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from IPython import get_ipython
@@ -170,8 +171,19 @@ def status(words: Sequence[str]) -> Table:
         ("spent", usd(totals.spent)),
         ("saved by replay", usd(totals.saved)),
         ("calls of unknown cost", count(totals.unknown)),
+        ("JupyterLab extension", _extension()),
     ]
     return Table([], rows)
+
+
+def _extension() -> str:
+    """Whether it was installed along: pip itself is silent about a build without Node.js."""
+    from jupyter_core.paths import jupyter_path
+
+    places = (Path(folder, "llm-magic", "package.json") for folder in jupyter_path("labextensions"))
+    if any(place.is_file() for place in places):
+        return "installed"
+    return "not in this environment; pip -v install tells why (building it needs Node.js)"
 
 
 def _elsewhere(workspace: Workspace) -> list[tuple[str, str]]:

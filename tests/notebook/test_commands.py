@@ -187,6 +187,22 @@ def test_working_files_that_are_elsewhere_are_told(notebook, monkeypatch, tmp_pa
     assert cost.caption == f"ledger: {shown['working files']}/history.db"
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_the_status_tells_whether_the_jupyterlab_extension_is_there(
+    notebook, there, tmp_path, monkeypatch
+):
+    # It is installed where Jupyter looks, or it is not, as where pip found no Node.js.
+    monkeypatch.setattr("jupyter_core.paths.ENV_JUPYTER_PATH", [str(tmp_path)])
+    if there:
+        place = tmp_path / "labextensions/llm-magic"
+        place.mkdir(parents=True)
+        (place / "package.json").write_text("{}")
+
+    told = cells(notebook.run("%llm status"))["JupyterLab extension"]
+
+    assert told.startswith("installed" if there else "not in this environment; pip -v")
+
+
 def test_a_cassette_is_saved_under_the_name_that_is_told(notebook, server, tmp_path):
     notebook.run("%%complete\nWhy?")
     status = cells(notebook.run("%llm cassette"))
