@@ -15,7 +15,10 @@ from typing import Any
 
 from llm_magic.exceptions import LLMMagicError
 
-__all__ = ["Watcher", "execute", "read", "run"]
+__all__ = ["Error", "Watcher", "execute", "read", "run"]
+
+# Name and message of what a cell raised.
+Error = tuple[str, str]
 
 
 def execute(
@@ -86,8 +89,11 @@ class Watcher:
     def begins(self, index: int) -> None:
         """The cell at this index of the notebook is about to run."""
 
-    def ran(self, index: int) -> None:
-        """It has run; its outputs are in the notebook."""
+    def ran(self, index: int, error: Error | None) -> None:
+        """It has run; its outputs are in the notebook.
+
+        The error is what the kernel replied: not every error is among the outputs.
+        """
 
 
 class _Show(Watcher):
@@ -95,7 +101,7 @@ class _Show(Watcher):
         self._notebook = notebook
         self._show = show
 
-    def ran(self, index: int) -> None:
+    def ran(self, index: int, error: Error | None) -> None:
         self._show(self._notebook.cells[index])
 
 
@@ -280,12 +286,14 @@ class _Progress:
         asyncio.get_running_loop().set_exception_handler(self._left_behind)
         self._watcher.begins(cell_index)
 
-    def executed(self, cell: Any, cell_index: int, **_: Any) -> None:
+    def executed(self, cell: Any, cell_index: int, execute_reply: Any, **_: Any) -> None:
         """A cell has run."""
         if cell.cell_type != "code":
             return
         self.done += 1
-        self._watcher.ran(cell_index)
+        reply = execute_reply["content"]
+        failed = reply["status"] == "error"
+        self._watcher.ran(cell_index, (reply["ename"], reply["evalue"]) if failed else None)
         if self._in_terminal:
             text = f"\rcell {self.done} of {len(self._code)}"
             print(text, end="", file=sys.stderr, flush=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import socket
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from llm_magic import cli
+from llm_magic import cli, headless
 from llm_magic.client import Client
 from llm_magic.exceptions import LLMMagicError
 from llm_magic.verify import KINDS, verify
@@ -429,6 +430,47 @@ def test_an_error_that_was_saved_is_the_same(write):
     edit(path, lambda content: content.cells[0].update(outputs=[error]))
 
     assert verify(path).findings == []
+
+
+NOT_USED = [
+    ("%%complete\nWhy?", "Cell magic `%%complete` not found."),
+    ("%nosuchmagic", "Line magic function `%nosuchmagic` not found."),
+    ("%load_ext llm_magic\n%llm nosuch", "%llm nosuch: no such command"),
+    ("%load_ext llm_magic\n%complete -m echo/echo --formt none hi", "no option --formt"),
+]
+
+
+@pytest.mark.parametrize(("cell", "told"), NOT_USED)
+def test_a_usage_error_which_ipython_only_prints_is_told(write, cell, told):
+    report = verify(write(cell, "1;"))
+
+    (finding,) = report.findings
+    assert [item.status for item in report.cells] == ["drifted", "same"]
+    assert (finding.kind, finding.cell) == ("drifted", 1)
+    assert finding.message.startswith(f"it fails: UsageError: {told}")
+    assert f"+UsageError: {told}" in finding.detail
+
+
+@pytest.mark.parametrize("tags", [[], ["raises-exception"]])
+def test_a_usage_error_that_was_saved_is_the_same(tmp_path, write, tags):
+    path = write(*(cell for cell, _ in NOT_USED))
+    edit(path, lambda content: [cell.metadata.update(tags=tags) for cell in content.cells])
+    kernel = {**os.environ, "LLM_MAGIC_NOTEBOOK": str(path)}
+    content = headless.read(path)
+    headless.run(content, path, kernel, allow_errors=True)
+    nbformat.write(content, path)
+
+    assert verify(path).findings == []
+
+
+def test_another_usage_error_than_the_saved_one_is_told(write):
+    path = write("%nosuchmagic")
+    saved = nbformat.v4.new_output("stream", name="stderr", text="UsageError: no magic today\n")
+    edit(path, lambda content: content.cells[0].update(outputs=[saved]))
+
+    (finding,) = verify(path).findings
+
+    assert finding.message.startswith("it fails: UsageError: Line magic function `%nosuchmagic`")
 
 
 @pytest.mark.parametrize(

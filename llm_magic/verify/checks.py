@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from llm_magic import packed, secrets
@@ -12,7 +12,7 @@ from llm_magic.cassette import NOTEBOOK
 from llm_magic.verify import leaks
 from llm_magic.verify.execution import Cassette, Execution, Trace
 from llm_magic.verify.findings import CellResult, Finding
-from llm_magic.verify.volatile import difference, items
+from llm_magic.verify.volatile import difference, items, steady
 from llm_magic.worddiff import visible
 
 __all__ = ["about_cells", "about_notebook", "clean"]
@@ -60,7 +60,7 @@ def _about_cell(done: Execution, index: int, number: int) -> tuple[str, list[Fin
         return "failed", [failed, *_misses(trace, number), *found]
     if misses := _misses(trace, number):
         return "miss", [*misses, *found]
-    if drift := _drift(done, index, number):
+    if drift := _drift(done.saved.cells[index], done.new.cells[index], trace, number):
         return "drifted", [drift, *found]
     return "same", found
 
@@ -81,24 +81,41 @@ def _misses(trace: Trace, number: int) -> list[Finding]:
     return findings
 
 
-def _drift(done: Execution, index: int, number: int) -> Finding | None:
-    saved, new = done.saved.cells[index], done.new.cells[index]
-    diff = difference(items(saved, saved.outputs), items(saved, new.outputs))
+def _drift(saved: Any, new: Any, trace: Trace, number: int) -> Finding | None:
+    outputs = [*new.outputs, *_error_without_output(saved, new, trace)]
+    diff = difference(items(saved, saved.outputs), items(saved, outputs))
     if not diff:
         return None
     lines = [clean(line) for line in diff.splitlines()]
     if len(lines) > _LONGEST_DIFF:
         lines = [*lines[:_LONGEST_DIFF], f"... and {len(lines) - _LONGEST_DIFF} more lines"]
-    error = _error(new)
-    if error is not None and _error(saved) is None:
+    error = _error(outputs)
+    if error is not None and _error(saved.outputs) is None:
         message = clean(f"it fails: {error.ename}: {error.evalue}".splitlines()[0])
     else:
         message = "it puts out something else than what is saved"
     return Finding("drifted", message, number, "\n".join(lines))
 
 
-def _error(cell: Any) -> Any:
-    return next((output for output in cell.outputs if output.output_type == "error"), None)
+def _error(outputs: Sequence[Any]) -> Any:
+    return next((output for output in outputs if output.output_type == "error"), None)
+
+
+def _error_without_output(saved: Any, new: Any, trace: Trace) -> list[Any]:
+    """What the cell raised as an output, where the kernel sends none.
+
+    IPython prints a UsageError, such as that of a magic or an option that there is not, on stderr,
+    which is not compared. A notebook that shows one on purpose was saved with that very line.
+    """
+    import nbformat
+
+    if trace.error is None or _error(new.outputs) is not None:
+        return []
+    name, message = trace.error
+    printed = (output.text for output in saved.outputs if output.get("name") == "stderr")
+    if steady(f"UsageError: {message}") in steady("".join(printed)):
+        return []
+    return [nbformat.v4.new_output("error", ename=name, evalue=message)]
 
 
 def _network(trace: Trace, number: int) -> list[Finding]:
@@ -110,7 +127,7 @@ def _network(trace: Trace, number: int) -> list[Finding]:
 
 
 def _model(cell: Any, number: int) -> list[Finding]:
-    error = _error(cell)
+    error = _error(cell.outputs)
     if error is None or error.ename != "ConfigError" or not error.evalue.startswith("no model:"):
         return []
     return [

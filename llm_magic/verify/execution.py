@@ -27,10 +27,21 @@ _GUARD = "--IPKernelApp.extra_extensions=llm_magic.guard"
 
 @dataclass(slots=True)
 class Trace:
-    """What a cell did: events that the guard told, rows that the calls wrote into the ledger."""
+    """What a cell did.
+
+    Attributes
+    ----------
+    events : list of dict
+        What the guard told.
+    rows : list of dict
+        What its calls wrote into the ledger.
+    error : tuple of str or None
+        Name and message of what it raised.
+    """
 
     events: list[dict[str, Any]] = field(default_factory=list)
     rows: list[dict[str, Any]] = field(default_factory=list)
+    error: headless.Error | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,10 +191,10 @@ class _Recorder(headless.Watcher):
             )
         self._execution.stopped_at = index
 
-    def ran(self, index: int) -> None:
+    def ran(self, index: int, error: headless.Error | None = None) -> None:
         rows = self._ledger.rows(after=self._last)
         self._last = rows[-1]["id"] if rows else self._last
-        self._execution.traces[index] = Trace(self._new_events(), rows)
+        self._execution.traces[index] = Trace(self._new_events(), rows, error)
 
     def _new_events(self) -> list[dict[str, Any]]:
         if not self._events.exists():

@@ -3,7 +3,8 @@ r"""What of a cell's outputs is compared, and what may differ from run to run.
 Compared are text on stdout, every form of displayed data and results, and the name and message of
 an error. Left out are:
 
-- what is written to stderr: warnings, logs and progress bars, which hold paths and times;
+- what is written to stderr: warnings, logs and progress bars, which hold paths and times (an error
+  that IPython writes there, a UsageError, counts all the same: ``checks`` adds it);
 - execution counts, display ids, metadata, tracebacks, and the ids of widgets;
 - everything in a PNG but its picture, such as the version of matplotlib;
 - of an answer's provenance: live or replayed, when, how long, what it cost, its notes;
