@@ -68,6 +68,30 @@ PIXELS = b"\x00\x01\x02"
             "<weakref at 0x7f3a2c1d90; to 'A' at 0x7f3a2c1d91>",
             "<weakref at 0x7fff00112233; to 'A' at 0x7fff00112234>",
         ),
+        (
+            "<generator object <genexpr> at 0x7f388015b510>",
+            "<generator object <genexpr> at 0x7f38801aaaa0>",
+        ),
+        (
+            "[<function <lambda> at 0x7f388015b510>]",
+            "[<function <lambda> at 0x7f38801aaaa0>]",
+        ),
+        (
+            "<bound method f.<locals>.A.g of <__main__.f.<locals>.A object at 0x7f388015b510>>",
+            "<bound method f.<locals>.A.g of <__main__.f.<locals>.A object at 0x7f38801aaaa0>>",
+        ),
+        (
+            "<function f.<locals>.<lambda>.<locals>.g at 0x7f388015b510>",
+            "<function f.<locals>.<lambda>.<locals>.g at 0x7f38801aaaa0>",
+        ),
+        (
+            '<code object <module> at 0x7f388015b510, file "<string>", line 1>',
+            '<code object <module> at 0x7f38801aaaa0, file "<string>", line 1>',
+        ),
+        (
+            "<p>&lt;function &lt;lambda&gt; at 0x7f388015b510&gt;</p>",
+            "<p>&lt;function &lt;lambda&gt; at 0x7f38801aaaa0&gt;</p>",
+        ),
         ("id=123e4567-e89b-12d3-a456-426614174000", "id=9b2d7c1e-0000-4b6a-8f00-00c04fd430c8"),
         ("/tmp/ipykernel_123/456.py:3: note", "/tmp/ipykernel_9/8.py:3: note"),
         ("wrote /tmp/tmpab_d1234/out", "wrote /tmp/tmpzz9yy8xx/out"),
@@ -106,6 +130,8 @@ def test_what_changes_from_run_to_run_is_no_difference(saved, new):
         ("break at 0xDEADBEEF", "break at 0xCAFEBABE"),
         ("if a < b: break at 0xDEADBEEF", "if a < b: break at 0xCAFEBABE"),
         ("<Thing at 0x7f3a2c1d90> and 0xDEADBEEF", "<Thing at 0x7f3a2c1d90> and 0xCAFEBABE"),
+        ("<function <lambda>> at 0xDEADBEEF", "<function <lambda>> at 0xCAFEBABE"),
+        ("<b><i>stop</i> at 0xDEADBEEF</b>", "<b><i>stop</i> at 0xCAFEBABE</b>"),
         ("a\nb", "a b"),
         ("  indented", "indented"),
         ("/tmp/tmpfile", "/tmp/tmplog"),
@@ -140,7 +166,19 @@ def test_of_an_answer_every_letter_counts(saved, new, form):
     assert compare(answered(saved, **one), answered(saved, **other)) == ""
 
 
-@pytest.mark.parametrize("text", [" " * 200_000 + "x", "<" * 200_000, "<a at " * 40_000])
+@pytest.mark.parametrize(
+    "text",
+    [
+        " " * 200_000 + "x",
+        "<" * 200_000,
+        "<a at " * 40_000,
+        "<lambda>" * 25_000,
+        "<lambda> at " * 20_000,
+        "<" + " at <locals>" * 20_000,
+        "<lambda> at 0x" * 20_000,
+        "<a" + " at 0x1234567" * 20_000,
+    ],
+)
 def test_long_texts_are_compared_in_no_time(text):
     began = time.process_time()
 

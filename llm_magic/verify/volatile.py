@@ -53,6 +53,10 @@ def _without_addresses(shown: re.Match[str]) -> str:
     return re.sub(r"(?<= at )0x[0-9a-fA-F]{6,16}\b", "0x…", shown[0])
 
 
+# What Python calls what has no name, as in <function f.<locals>.<lambda> at 0x...>. One object has
+# a few; without a bound, a long text of nothing else would be read to its end from each of them.
+_NAMES = r"(?:<(?:lambda|locals|genexpr|listcomp|setcomp|dictcomp|module)>[^<>\n]*){0,8}"
+
 _OF_ANYBODY: Sequence[Rule] = tuple(
     Rule(what, re.compile(pattern, re.MULTILINE), stands)
     for what, pattern, stands in (
@@ -61,7 +65,7 @@ _OF_ANYBODY: Sequence[Rule] = tuple(
         ("ends of lines", r"(?<![ \t\r])[ \t\r]+$", ""),
         (
             "addresses in memory, as Python shows its objects",
-            r"(?:<|&lt;)(?=\S)[^<>\n]* at 0x[0-9a-fA-F]{6,16}\b[^<>\n]*",
+            rf"(?:<|&lt;)(?=\S)[^<>\n]*{_NAMES} at 0x[0-9a-fA-F]{{6,16}}\b[^<>\n]*",
             _without_addresses,
         ),
         ("UUIDs", r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", "UUID"),
