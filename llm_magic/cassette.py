@@ -56,6 +56,8 @@ Stamp = tuple[int, int, int]
 # Our own lines have sorted fields, so these three stand together and before any nested text that
 # could hold the same characters unescaped. Other lines are parsed whole.
 _PLACE = re.compile(rb'"key":"([0-9a-f]{64})","latency_ms":[0-9.e+-]+,"ordinal":([0-9]+),')
+# What stands in place of a file that git lfs keeps and has not fetched.
+_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 _CONFLICT = (b"<<<<<<<", b"=======", b">>>>>>>", b"|||||||")
 
 
@@ -235,6 +237,10 @@ def _scan(path: Path, content: bytes) -> dict[str, dict[int, Span]]:
 
 
 def _check_header(line: bytes, path: Path) -> None:
+    if line.startswith(_LFS_POINTER):
+        raise CassetteError(
+            f"{path} is a pointer of git lfs, not the cassette; git lfs pull fetches it"
+        )
     header = _parse(line, path, 1) if line.strip() else {}
     if header.get("format") != FORMAT:
         raise CassetteError(f"{path}:1 is not the header of a cassette")

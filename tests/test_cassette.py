@@ -190,6 +190,10 @@ PARSED = json.loads(ONE)
         (f"{ONE}\n", ":1 is not the header"),
         ('{"format":"another"}', ":1 is not the header"),
         ("not JSON", ":1 is not JSON"),
+        (
+            f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 9\n",
+            " is a pointer of git lfs, not the cassette; git lfs pull fetches it",
+        ),
         ("[]", ":1 is not a recording"),
         (HEADER.replace('"version":1', '"version":2'), ":1 was written by a newer llm-magic"),
         (HEADER.replace('"key_schema":1', '"key_schema":2'), ":1 was written by a newer"),
