@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from llm_magic.exceptions import LLMMagicError
+from llm_magic.exceptions import CassetteError, LLMMagicError
 from llm_magic.recordings import Recording, dump_line
 from llm_magic.secrets import redact
 from llm_magic.shelf import Shelf
@@ -54,6 +54,15 @@ class Entry:
         return None
 
     @property
+    def _readable(self) -> Recording | None:
+        """The recording, where its parts are of the kinds that we write."""
+        with contextlib.suppress(CassetteError):
+            if self.recording is not None:
+                self.recording.check_shape()
+                return self.recording
+        return None
+
+    @property
     def model(self) -> str:
         """``provider/model``; ``?`` for a line that is not a recording."""
         return self._read(lambda recording: recording.reference) or "?"
@@ -96,8 +105,8 @@ class Entry:
         ]
         if self.cell_line:
             rows.append(("cell", self.cell_line))
-        if self.recording is not None:
-            asked = self.recording.request
+        if self._readable is not None:
+            asked = self._readable.request
             for name in ("endpoint", "cache_seed", "api"):
                 if asked.get(name) not in (None, "chat"):
                     rows.append((name, visible(str(asked[name]))))
@@ -107,15 +116,16 @@ class Entry:
 
     def spoken(self) -> list[tuple[str, str]]:
         """The messages of the request and the answers, as roles and texts."""
-        if self.recording is None:
+        recording = self._readable
+        if recording is None:
             return []
         messages = [
-            (str(message.get("role")), message) for message in self.recording.request["messages"]
+            (str(message.get("role")), message) for message in recording.request["messages"]
         ]
-        choices = self.recording.response.get("choices") or []
+        choices = recording.response["choices"]
         answers = [("answer", choice.get("message") or choice) for choice in choices]
         if not choices:
-            answers = [("answer", self.recording.response)]
+            answers = [("answer", recording.response)]
         return [(visible(role), visible(_said(message))) for role, message in [*messages, *answers]]
 
     def __str__(self) -> str:
@@ -128,10 +138,12 @@ class Entry:
 def _said(message: Mapping[str, Any]) -> str:
     text = content_text(message.get("content")) or str(message.get("text") or "")
     content = message.get("content")
-    others = [part for part in content if "text" not in part] if isinstance(content, list) else []
+    parts = content if isinstance(content, list) else []
+    others = [part for part in parts if not (isinstance(part, Mapping) and "text" in part)]
     calls = message.get("tool_calls") or []
+    others += calls if isinstance(calls, list) else [calls]
     shown = [text] if text else []
-    shown += [dump_line(part) for part in (*others, *calls)]
+    shown += [dump_line(part) for part in others]
     return "\n".join(shown) if shown else dump_line(message)
 
 

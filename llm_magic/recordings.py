@@ -231,6 +231,7 @@ class Recording:
 
     def check(self) -> None:
         """Raise unless the key is the key of the request, as it is in all that we write."""
+        self.check_shape()
         try:
             key = key_of(Request.from_dict(self.request))
         except RecursionError:
@@ -240,9 +241,27 @@ class Recording:
                 f"the recording {self.key[:12]}… does not answer the request it holds: it was"
                 " edited by hand, or written by another version of llm-magic"
             )
-        problem = _strange_response(self.response) or _strange_prices(self.prices)
+
+    def check_shape(self) -> None:
+        """Raise for parts of other kinds than we write: what reads them relies on theirs."""
+        problem = (
+            _strange_request(self.request)
+            or _strange_response(self.response)
+            or _strange_prices(self.prices)
+        )
         if problem:
             raise CassetteError(f"the recording {self.key[:12]}… is not one of ours: {problem}")
+
+
+def _strange_request(request: Any) -> str:
+    if not isinstance(request, Mapping):
+        return "its request is no table"
+    messages = request.get("messages")
+    if not isinstance(messages, list) or not all(isinstance(one, Mapping) for one in messages):
+        return "the messages of its request are no list of messages"
+    if not isinstance(request.get("parameters", {}), Mapping):
+        return "the parameters of its request are no table"
+    return ""
 
 
 def _strange_response(response: Any) -> str:
@@ -262,11 +281,20 @@ def _strange_prices(prices: Any) -> str:
     for name, price in prices.items():
         if (name, price) == ("source", "user"):
             continue
-        parts = price if isinstance(price, list) else [price]
-        amounts = [part[-1] if isinstance(part, list) else part for part in parts]
-        if not amounts or not all(map(_is_price, amounts)):
+        base, *tiers = price if isinstance(price, list) and price else [price]
+        if not _is_price(base) or not all(map(_is_tier, tiers)):
             return f"its price {name} is no amount of money"
     return ""
+
+
+def _is_tier(tier: Any) -> bool:
+    """Whether it is a number of tokens and the price of a request with more."""
+    return (
+        isinstance(tier, list)
+        and len(tier) == 2
+        and type(tier[0]) in (int, float)
+        and _is_price(tier[1])
+    )
 
 
 def _is_price(text: Any) -> bool:
