@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
+import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -253,8 +254,20 @@ def _store(shelf: Shelf, recording: Recording, notebook: str | None, replace: bo
 # What is common
 
 
+# Such files hold the answers of one project; this is more than the memory of many machines takes.
+LARGEST = 500_000_000
+
+
 def _text(path: Path) -> str:
     try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            # A pipe would be waited for, a device read without end.
+            raise CassetteError(f"{path} cannot be read: it is no file")
+        if status.st_size > LARGEST:
+            raise CassetteError(
+                f"{path} cannot be read: it has {status.st_size:,} bytes, more than {LARGEST:,}"
+            )
         return path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise CassetteError(f"{path} cannot be read: {error.strerror or error}") from None

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from llm_magic import cli
+from llm_magic import cli, importers
 from llm_magic.client import Client
 from llm_magic.config import Settings
 from llm_magic.exceptions import CassetteError, ParameterError, ReplayMissError
@@ -256,6 +257,26 @@ def test_a_damaged_file_is_one_clear_error_and_nothing_is_imported(
     assert "\n" not in str(caught.value)
     assert not Path(".llm_magic").exists()
     assert CACHE.read_bytes() == content
+
+
+@pytest.mark.parametrize("name", ["cache.json", "cachy.jsonl", "log.jsonl"])
+def test_a_named_pipe_is_refused_and_not_waited_for(name: str) -> None:
+    os.mkfifo(name)
+    for other in {"cachy.jsonl", "log.jsonl"} - {name}:
+        Path(other).write_text("")
+
+    with pytest.raises(CassetteError, match=rf"{name} cannot be read: it is no file"):
+        import_file("cachy.jsonl" if name == "log.jsonl" else name, log=LOG)
+
+
+def test_a_file_of_gigabytes_is_refused_before_it_is_read() -> None:
+    with CACHE.open("wb") as file:
+        file.truncate(importers.LARGEST + 1)
+
+    with pytest.raises(
+        CassetteError, match=r"cache\.json cannot be read: it has 500,000,001 bytes"
+    ):
+        import_file(CACHE)
 
 
 def test_a_file_that_is_not_there_is_a_clear_error() -> None:
