@@ -36,7 +36,14 @@ def add_cassette_commands(kinds: Any) -> None:
     diff.add_argument("notebook", type=Path, metavar="NOTEBOOK")
     diff.set_defaults(command=_diff)
     init = kinds.add_parser("init", help="tell git how cassettes are merged (.gitattributes)")
-    init.add_argument("notebook", type=Path, metavar="NOTEBOOK", help="a notebook or its folder")
+    init.add_argument(
+        "notebook",
+        type=Path,
+        nargs="?",
+        default=Path(),
+        metavar="NOTEBOOK",
+        help="a notebook or its folder (default: this one); the rule is for all cassettes in it",
+    )
     init.set_defaults(command=_init)
     check = kinds.add_parser("check", help="look whether store, cassettes and ledger are whole")
     check.add_argument("folder", type=Path, nargs="?", default=Path(), metavar="FOLDER")
@@ -133,7 +140,12 @@ def _init(options: argparse.Namespace) -> int:
         _name(path)
     if not folder.is_dir():
         raise LLMMagicError(f"there is no folder {folder}")
+    if not path.exists():
+        raise LLMMagicError(f"there is no notebook {path}")
     attributes = folder / ".gitattributes"
+    if attributes.is_symlink():
+        # Git does not read one, and it may lead to a file that is none of ours.
+        raise LLMMagicError(f"{attributes} is a symbolic link, which git ignores; make it a file")
     try:
         text = attributes.read_text(encoding="utf-8") if attributes.exists() else ""
         lines = [line.split() for line in text.splitlines()]

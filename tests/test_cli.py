@@ -663,6 +663,7 @@ def test_init_lets_branches_that_recorded_different_things_merge(llm_magic, tmp_
         git("add", "a.cassette.jsonl", ".gitattributes")
         git("commit", "-qm", "more")
 
+    path.touch()
     (work / ".gitattributes").write_text("*.png binary")
     first = llm_magic("cassette", "init", path)
     again = llm_magic("cassette", "init", work)
@@ -683,3 +684,34 @@ def test_init_lets_branches_that_recorded_different_things_merge(llm_magic, tmp_
         "*.cassette.jsonl text eol=lf merge=union",
     ]
     assert llm_magic("cassette", "list", path)[1].endswith("5 recordings\n")
+
+
+def test_init_takes_the_folder_that_it_runs_in(llm_magic):
+    code, out, _ = llm_magic("cassette", "init")
+
+    assert (code, out.splitlines()[0]) == (
+        0,
+        ".gitattributes: *.cassette.jsonl text eol=lf merge=union",
+    )
+    assert Path(".gitattributes").read_text() == "*.cassette.jsonl text eol=lf merge=union\n"
+
+
+def test_init_of_a_notebook_that_there_is_not_is_an_error(llm_magic):
+    told = llm_magic("cassette", "init", "nothere.ipynb")
+
+    assert told == (1, "", "llm-magic: there is no notebook nothere.ipynb\n")
+    assert not Path(".gitattributes").exists()
+
+
+@pytest.mark.parametrize("text", ["mine\n", None], ids=["a file", "nothing there"])
+def test_init_writes_through_no_link(llm_magic, tmp_path, text):
+    outside = tmp_path / "outside"
+    if text is not None:
+        outside.write_text(text)
+    Path(".gitattributes").symlink_to(outside)
+
+    code, out, err = llm_magic("cassette", "init", ".")
+
+    assert (code, out) == (1, "")
+    assert ".gitattributes is a symbolic link, which git ignores; make it a file" in err
+    assert (outside.read_text() if outside.exists() else None) == text
