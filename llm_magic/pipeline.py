@@ -251,7 +251,7 @@ class Call:
     def _place(self) -> str:
         assert self.shelf is not None
         if self.notebook:
-            return self.shelf.cassette_path(self.notebook).name
+            return self.shelf.source(self.notebook).name
         return str(self.shelf.folder)
 
     # Waiting for an identical call

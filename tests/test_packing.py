@@ -56,6 +56,15 @@ def test_a_packed_notebook_alone_replays(notebook, tmp_path):
     assert str(told).startswith("analysis.ipynb carries 2 recordings (")
 
 
+def test_a_miss_in_a_packed_notebook_names_the_notebook(notebook):
+    ask("Why?")
+    pack(notebook)
+    CASSETTE.unlink(missing_ok=True)
+
+    with pytest.raises(ReplayMissError, match=r"in analysis\.ipynb \(mode REPLAY\)"):
+        ask("Why not?", mode="REPLAY")
+
+
 def test_a_packed_notebook_runs_in_a_fresh_kernel_in_replay(notebook, tmp_path, capsys):
     ask("Why?")
     pack(notebook)
