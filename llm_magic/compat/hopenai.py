@@ -364,7 +364,9 @@ def get_current_cost() -> float | None:
 def _calculate_cost(
     completion: Any, model: str, models_info_file: str = "", provider_name: str = ""
 ) -> float | None:
-    """USD of an answer; None, and a warning the first time, when its price is not known.
+    """USD of an answer; None, and a warning, when its price or its tokens are not known.
+
+    Of a price that is warned of once.
 
     Parameters
     ----------
@@ -386,8 +388,11 @@ def _calculate_cost(
     else:
         prices = pricing.price_list(provider, name, now())
     told = response.get("usage")
-    cost, _ = pricing.charged(told, Usage.from_openai(told), prices)
-    if cost is None:
+    usage = Usage.from_openai(told)
+    cost, _ = pricing.charged(told, usage, prices)
+    if cost is None and usage is None:
+        _warn("the answer does not say how many tokens it took; its cost is None")
+    elif cost is None:
         _warn_of_price(reference)
     return None if cost is None else float(cost)
 

@@ -497,6 +497,13 @@ def test_calculate_cost_of_an_unknown_model_is_none_and_one_warning(model: str) 
     assert (costs, len(caught)) == ([None, None], 1)
 
 
+def test_calculate_cost_without_a_usage_is_none_and_says_that_it_is_the_usage() -> None:
+    with pytest.warns(RuntimeWarning, match="does not say how many tokens") as caught:
+        cost = _calculate_cost({"usage": None}, "gpt-4o")
+
+    assert (cost, len(caught)) == (None, 1)
+
+
 # _CompletionCache
 
 
