@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from decimal import Decimal
 
-__all__ = ["count", "counted", "duration", "printable", "table", "usd"]
+__all__ = ["count", "counted", "data_size", "duration", "printable", "table", "usd"]
 
 
 def usd(amount: Decimal | None) -> str:
@@ -53,6 +53,15 @@ def counted(number: int, noun: str) -> str:
     ('1 recording', '1,204 recordings')
     """
     return f"{count(number)} {noun}" if number == 1 else f"{count(number)} {noun}s"
+
+
+def data_size(number: int) -> str:
+    """A number of bytes.
+
+    >>> data_size(120), data_size(48_200), data_size(12_340_000)
+    ('0.1 kB', '48.2 kB', '12.3 MB')
+    """
+    return f"{number / 1e3:.1f} kB" if number < 100_000 else f"{number / 1e6:.1f} MB"
 
 
 def duration(milliseconds: float) -> str:

@@ -29,7 +29,7 @@ from llm_magic.cassette import (
 )
 from llm_magic.config import Workspace
 from llm_magic.exceptions import CassetteError, ConfigError, DiskFullError, StoreError
-from llm_magic.formats import counted
+from llm_magic.formats import counted, data_size
 from llm_magic.recordings import Recording, Recordings, Variant, dump_line, row_name
 from llm_magic.storage import Store, prepare_working_folder, refuse_folder, writable
 
@@ -759,9 +759,9 @@ def _merged(saved: Mapping[Place, str], unsaved: Mapping[Place, str]) -> dict[Pl
 
 
 def largest(lines: Mapping[Place, str]) -> str:
-    """The three largest recordings, as beginnings of their keys with their sizes in MB."""
+    """The three largest recordings, as beginnings of their keys with their sizes."""
     places = sorted(lines, key=lambda place: -len(lines[place]))[:3]
-    return ", ".join(f"{key[:12]} ({len(lines[key, at]) / 1e6:.1f} MB)" for key, at in places)
+    return ", ".join(f"{key[:12]} ({data_size(len(lines[key, at]))})" for key, at in places)
 
 
 def _advice(path: Path, size: int, lines: Mapping[Place, str]) -> str:

@@ -633,7 +633,7 @@ def test_a_large_cassette_gives_advice_that_names_the_largest(
 
     assert small.advice == ""
     assert "git hosts refuse files above 100 MB" in str(large)
-    assert f"recordings: {key_of(asked('1?'))[:12]}" in str(large)
+    assert f"recordings: {key_of(asked('1?'))[:12]} (2.9 kB), " in str(large)
     assert PATH.stat().st_size > 3000
 
 
