@@ -46,6 +46,7 @@ class Saved:
     """What a save did: the file, how many recordings it holds, what changed in it.
 
     ``advice`` says what to do about a file that git hosts will refuse; empty for others.
+    ``rewritten``: the file has other bytes now, such as the new name of its notebook.
     """
 
     path: Path
@@ -54,11 +55,13 @@ class Saved:
     replaced: int
     removed: int
     advice: str = ""
+    rewritten: bool = False
 
     def __str__(self) -> str:
         changes = {"new": self.added, "replaced": self.replaced, "removed": self.removed}
         told = ", ".join(f"{count} {word}" for word, count in changes.items() if count)
-        line = f"{self.path.name}: {counted(self.total, 'recording')} ({told or 'nothing changed'})"
+        told = told or ("the same, written anew" if self.rewritten else "nothing changed")
+        line = f"{self.path.name}: {counted(self.total, 'recording')} ({told})"
         return f"{line}\n{self.advice}" if self.advice else line
 
 
@@ -517,10 +520,13 @@ class Shelf:
             before, unsaved = self._to_save(notebook)
             lines = _merged(before, unsaved)
             size = 0
+            rewritten = False
             if lines or sync.stamp is not None:
                 data = write(path, notebook, lines)
                 size = len(data)
-                sync.digest = hashlib.sha256(data).hexdigest()
+                digest = hashlib.sha256(data).hexdigest()
+                rewritten = sync.path == path and sync.digest != digest
+                sync.digest = digest
                 sync.stamp, sync.path, sync.cassette = stamp_of(path), path, None
                 self._remember(notebook, sync)
             for (key, ordinal), line in unsaved.items():
@@ -535,6 +541,7 @@ class Shelf:
             replaced=sum(before[at] != lines[at] for at in lines.keys() & before.keys()),
             removed=len(before.keys() - lines.keys()),
             advice=_advice(path, size, lines) if size > LARGE else self._packed_advice(notebook),
+            rewritten=rewritten,
         )
 
     def _packed_advice(self, notebook: str) -> str:

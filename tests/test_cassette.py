@@ -637,6 +637,20 @@ def test_a_large_cassette_gives_advice_that_names_the_largest(
     assert PATH.stat().st_size > 3000
 
 
+def test_a_save_tells_of_a_file_that_it_writes_anew_for_its_name_alone(shelf: Shelf) -> None:
+    shelf.put(recording(), NOTE)
+    shelf.save(NOTE)
+    PATH.write_text(PATH.read_text().replace("analysis.ipynb", "before.ipynb"))
+
+    told = [str(shelf.save(NOTE)) for _ in range(2)]
+
+    assert told == [
+        f"{PATH}: 1 recording (the same, written anew)",
+        f"{PATH}: 1 recording (nothing changed)",
+    ]
+    assert PATH.read_text().startswith(HEADER)
+
+
 def test_contents_are_what_is_saved_and_what_would_be(shelf: Shelf) -> None:
     for question in ("stays", "goes", "changes"):
         shelf.put(recording(question), NOTE)
