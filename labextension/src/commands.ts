@@ -13,6 +13,7 @@ import { choose } from './modes/modeview';
 import { save } from './panel/opennotebook';
 import { planNode } from './planview';
 import { ISavers, notices } from './saving/saving';
+import { isInstalled } from './kernel/installed';
 import { ISessions } from './kernel/sessions';
 import type { NotebookPlan } from './kernel/types';
 import { errorText, modeMeaning } from './panel/wording';
@@ -73,10 +74,7 @@ function all(around: Tools): Record<string, CommandRegistry.ICommandOptions> {
     execute: async () => {
       const panel = current();
       if (panel) {
-        await told(
-          modes.of(panel).during('REPLAY', () => runAll(panel, around)),
-          trans
-        );
+        await told(replayAll(panel, around), trans);
       }
     }
   };
@@ -92,6 +90,16 @@ function all(around: Tools): Record<string, CommandRegistry.ICommandOptions> {
     }
   };
   return commands;
+}
+
+/** Where nothing could be replayed nothing is run: the cells would ask as ever, and cost. */
+async function replayAll(panel: NotebookPanel, around: Tools): Promise<void> {
+  const { modes, trans } = around;
+  const kernel = panel.sessionContext.session?.kernel;
+  if (kernel && !modes.of(panel).isLoaded && !(await isInstalled(kernel))) {
+    throw new Error(trans.__('this kernel has no llm-magic, so no cell was run'));
+  }
+  await modes.of(panel).during('REPLAY', () => runAll(panel, around));
 }
 
 /** Not by the command, which takes the notebook that people look at by then. */

@@ -92,6 +92,17 @@ def test_a_mode_chosen_before_llm_magic_is_loaded_counts_from_the_first_cell_on(
     assert tab.models.requests == []
 
 
+def test_nothing_is_run_in_replay_where_nothing_could_be_replayed(tab):
+    # As where it is not installed.
+    tab.open("mode-none.ipynb", "import sys\nsys.modules['llm_magic'] = None", "print('live')")
+    tab.run(0)
+
+    tab.command("llm-magic:run-all-replay")
+
+    expect(tab.notices()).to_contain_text("this kernel has no llm-magic, so no cell was run")
+    expect(tab.output(1)).to_have_text("")
+
+
 def test_a_notebook_without_the_magics_is_in_its_mode_too(tab):
     code = "import llm_magic\nllm_magic.complete('Plain', model='openai/gpt-5-mini').text"
     tab.open("mode-plain.ipynb", code)
