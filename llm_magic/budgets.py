@@ -38,6 +38,7 @@ __all__ = [
     "budget",
     "caps",
     "prepare",
+    "shown",
     "states",
     "worst_case",
 ]
@@ -279,6 +280,15 @@ def states(settings: Settings, run: Run | None = None) -> list[State]:
     with _here.lock:
         counters = {**_here.counters, **counted}
     return [State(cap, counters.get(cap.scope, Counter())) for cap in counting]
+
+
+def shown(settings: Settings, run: Run | None = None) -> list[State]:
+    """:func:`states`, and the cap of a run of a cell while none runs: nothing of it is used."""
+    idle = settings.caps(PERIODS["cell"]) if run is None else []
+    return [
+        *states(settings, run),
+        *(State(Cap("cell", limit, "cell", origin), Counter()) for limit, origin in idle),
+    ]
 
 
 def _in_ledger(cap: Cap) -> bool:

@@ -85,11 +85,17 @@ it('says that a ceiling can only be lowered, and where it was set', () => {
   expect(node.textContent).toContain('from LLM_MAGIC_BUDGET · can only be lowered here');
 });
 
-it('a budget per call has no bar: nothing adds up', () => {
-  const { node } = budgets({ per: 'call', settled: '0' });
+it.each(['call', 'cell'])('a budget per %s has no bar while nothing adds up', per => {
+  const { node } = budgets({ per, settled: '0' });
 
   expect(find(node, '[role=meter]').hidden).toBe(true);
   expect(node.textContent).toContain('at most $1.00');
+});
+
+it('a budget per run of a cell has a bar while that run spends', () => {
+  const { node } = budgets({ per: 'cell' });
+
+  expect(find(node, '[role=meter]').getAttribute('aria-valuetext')).toBe('$0.50 of $1.00');
 });
 
 describe('the editor', () => {

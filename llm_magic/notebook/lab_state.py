@@ -154,5 +154,5 @@ def _budgets() -> list[Budget]:
             # As budgets.caps() names it; only this one cannot be raised here.
             ceiling=state.cap.per in PERIODS and state.cap.origin.startswith("LLM_MAGIC_"),
         )
-        for state in budgets.states(config.default(), replay.current_run())
+        for state in budgets.shown(config.default(), replay.current_run())
     ]

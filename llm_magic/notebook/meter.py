@@ -76,7 +76,7 @@ def read() -> Figures:
     LLMMagicError
         When the ledger cannot be read, or a budget in the settings is none.
     """
-    states = budgets.states(config.default(), replay.current_run())
+    states = budgets.shown(config.default(), replay.current_run())
     return Figures(history.totals(session=history.session()), tuple(states))
 
 

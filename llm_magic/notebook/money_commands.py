@@ -70,7 +70,7 @@ def _caps() -> Table:
             usd(state.left),
             state.cap.origin,
         )
-        for state in budgets.states(config.default(), replay.current_run())
+        for state in budgets.shown(config.default(), replay.current_run())
     ]
     return Table(_HEADER, rows, "" if rows else f"no budget: {_USAGE}")
 

@@ -170,13 +170,16 @@ def test_a_bad_setting_is_a_problem_and_the_rest_is_told(tmp_path, monkeypatch):
     assert (state["mode"], state["session"]["spent"]) == ("FALLBACK", "1")
 
 
-def test_a_budget_of_a_cell_is_that_of_the_cell_that_runs():
+def test_a_budget_of_a_cell_is_that_of_the_cell_that_runs_and_unused_while_none_does(server):
     config.default().set("budget_per_cell", 1)
     with replay.run("cell"):
+        complete("one", model="openai/gpt-5-mini")
         inside = Reader().state()["budgets"]
+    after = Reader().state()["budgets"]
 
-    assert [one["per"] for one in inside] == ["cell"]
-    assert Reader().state()["budgets"] == []
+    assert [one["per"] for one in inside] == [one["per"] for one in after] == ["cell"]
+    assert inside[0]["settled"] != "0"
+    assert (after[0]["limit"], after[0]["settled"], after[0]["left"]) == ("1", "0", "1")
 
 
 def test_a_key_in_the_name_of_a_cell_is_redacted(monkeypatch):

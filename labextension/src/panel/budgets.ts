@@ -115,8 +115,7 @@ export class Budgets implements View {
         write(name, title);
         write(spent, text);
         write(about, this._about(budget));
-        // Nothing adds up over calls: each has all of it.
-        track.hidden = budget.per === 'call';
+        track.hidden = isWhole(budget);
         fill.style.width = `${share * 100}%`;
         track.dataset.level = levelOf(budget);
         track.setAttribute('aria-label', this._around.trans.__('budget %1', title));
@@ -128,19 +127,21 @@ export class Budgets implements View {
     };
   }
 
-  private _used({ per, limit, settled, reserved }: Budget): string {
+  private _used(budget: Budget): string {
     const { trans, usd } = this._around;
-    if (per === 'call') {
+    const { limit, settled, reserved } = budget;
+    if (isWhole(budget)) {
       return trans.__('at most %1', usd(limit));
     }
     const used = trans.__('%1 of %2', usd(settled), usd(limit));
     return Number(reserved) ? trans.__('%1, %2 set aside', used, usd(reserved)) : used;
   }
 
-  private _about({ per, left, origin, ceiling }: Budget): string {
+  private _about(budget: Budget): string {
     const { trans, usd } = this._around;
+    const { left, origin, ceiling } = budget;
     return [
-      per === 'call' ? '' : trans.__('%1 left', usd(left)),
+      isWhole(budget) ? '' : trans.__('%1 left', usd(left)),
       origin ? trans.__('from %1', origin) : '',
       ceiling ? trans.__('can only be lowered here') : ''
     ]
@@ -154,4 +155,9 @@ export class Budgets implements View {
   private readonly _none = element('p', { class: 'jp-LlmMagic-muted' });
   private readonly _error = element('p', { class: 'jp-LlmMagic-error', role: 'alert' });
   private readonly _done = element('p', { class: 'jp-LlmMagic-muted', role: 'status' });
+}
+
+/** Nothing adds up over calls, nor over runs of cells: the next one has all of it. */
+function isWhole({ per, settled, reserved }: Budget): boolean {
+  return per === 'call' || (per === 'cell' && !Number(settled) && !Number(reserved));
 }
