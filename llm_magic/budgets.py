@@ -284,7 +284,7 @@ def states(settings: Settings, run: Run | None = None) -> list[State]:
 
 def shown(settings: Settings, run: Run | None = None) -> list[State]:
     """:func:`states`, and the cap of a run of a cell while none runs: nothing of it is used."""
-    idle = settings.caps(PERIODS["cell"]) if run is None else []
+    idle = _limits(settings, "cell") if run is None else []
     return [
         *states(settings, run),
         *(State(Cap("cell", limit, "cell", origin), Counter()) for limit, origin in idle),
@@ -308,10 +308,22 @@ def caps(settings: Settings, run: Run | None = None) -> list[Cap]:
     found = [
         Cap(scope, limit, per, origin)
         for per, scope in scopes.items()
-        for limit, origin in settings.caps(PERIODS[per])
+        for limit, origin in _limits(settings, per)
     ]
     with _here.lock:
         return [*found, *(block.cap for block in _here.blocks)]
+
+
+def _limits(settings: Settings, per: str) -> list[tuple[Decimal, str]]:
+    """The limits of one kind of cap, and where each was set.
+
+    Those of this session are set by ``%llm budget``, in JupyterLab or by ``%llm config``, which
+    the settings call by the last of these names.
+    """
+    return [
+        (limit, "this session" if origin == "%llm config" else origin)
+        for limit, origin in settings.caps(PERIODS[per])
+    ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ const BUDGET: Budget = {
   settled: '0.5',
   reserved: '0',
   left: '0.5',
-  origin: '%llm config',
+  origin: 'this session',
   ceiling: false
 };
 
@@ -82,7 +82,7 @@ it('says that a ceiling can only be lowered, and where it was set', () => {
   const { node } = budgets({ ceiling: true, origin: 'LLM_MAGIC_BUDGET', reserved: '0.1' });
 
   expect(node.textContent).toContain('$0.50 of $1.00, $0.10 set aside');
-  expect(node.textContent).toContain('from LLM_MAGIC_BUDGET · can only be lowered here');
+  expect(node.textContent).toContain('set in LLM_MAGIC_BUDGET · can only be lowered here');
 });
 
 it.each(['call', 'cell'])('a budget per %s has no bar while nothing adds up', per => {

@@ -161,7 +161,8 @@ def test_a_budget_is_set_warns_and_is_removed_and_a_ceiling_stays(tab, panel):
     tab.run(0)
     budgets = section(shown, "Budgets")
     expect(budgets).to_contain_text("$0.00 of $0.50")
-    expect(budgets).to_contain_text("from LLM_MAGIC_BUDGET_PER_PROCESS · can only be lowered here")
+    outside = "set in LLM_MAGIC_BUDGET_PER_PROCESS"
+    expect(budgets).to_contain_text(f"{outside} · can only be lowered here")
     typed = budgets.get_by_label("Budget in USD")
 
     typed.fill("a lot")
@@ -191,7 +192,13 @@ def test_a_budget_is_set_warns_and_is_removed_and_a_ceiling_stays(tab, panel):
     budgets.get_by_role("button", name="Set").click()
     expect(budgets.get_by_role("status")).to_have_text("Set: $5.00 per process")
     expect(budgets.get_by_role("meter", name="budget per process")).to_have_count(2)
-    expect(budgets).to_contain_text("of $0.50$0.50 left · from LLM_MAGIC_BUDGET_PER_PROCESS")
+    expect(budgets).to_contain_text(f"of $0.50$0.50 left · {outside}")
+    expect(budgets).to_contain_text("of $5.00$5.00 left · set in this session")
+
+    budgets.get_by_label("What the budget is for").select_option("cell")
+    typed.fill("0.02")
+    typed.press("Enter")
+    expect(budgets).to_contain_text("per run of a cell at most $0.02set in this session")
 
 
 def test_the_cassette_is_saved_verified_and_packed(tab, panel):

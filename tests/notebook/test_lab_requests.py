@@ -123,7 +123,7 @@ def test_a_budget_is_set_and_taken_away(pages):
     pages.ask("budget", per="day", usd=None)
 
     assert [(one["per"], one["limit"], one["origin"]) for one in first] == [
-        ("day", "0.5", "%llm config")
+        ("day", "0.5", "this session")
     ]
     assert pages.state["budgets"] == []
 

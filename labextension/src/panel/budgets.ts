@@ -142,7 +142,7 @@ export class Budgets implements View {
     const { left, origin, ceiling } = budget;
     return [
       isWhole(budget) ? '' : trans.__('%1 left', usd(left)),
-      origin ? trans.__('from %1', origin) : '',
+      origin ? trans.__('set in %1', origin) : '',
       ceiling ? trans.__('can only be lowered here') : ''
     ]
       .filter(part => part)
