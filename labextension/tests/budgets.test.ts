@@ -114,7 +114,7 @@ describe('the editor', () => {
   });
 
   it('sets what was typed and takes it away again', async () => {
-    const { node, type, submit, said, session, field } = budgets();
+    const { node, type, submit, said, session, field } = budgets({ per: 'day' });
     (find(node, 'select') as HTMLSelectElement).value = 'day';
 
     type('0.5');
@@ -128,6 +128,30 @@ describe('the editor', () => {
       { type: 'budget', per: 'day', usd: null }
     ]);
     await expect.poll(() => said('status')).toContain('Removed: per day');
+  });
+
+  it.each([
+    ['is a ceiling', [{}], 'Removed: per session'],
+    ['was set', [], 'None was set: per session'],
+    ['was set but a ceiling', [{ ceiling: true }], 'None was set: per session']
+  ])('says of a removal where nothing %s', async (_, set, told) => {
+    const { node, said } = budgets(...set);
+
+    button(node, 'Remove').click();
+
+    await expect.poll(() => said('status')).toBe(told);
+  });
+
+  it('tells no old success beside a new mistake', async () => {
+    const { type, submit, said } = budgets();
+    type('0.5');
+    await submit();
+    await expect.poll(() => said('status')).toBe('Set: $0.50 per session');
+
+    await submit();
+
+    expect(said('alert')).toBe('Type an amount in USD, such as 0.50');
+    expect(said('status')).toBe('');
   });
 
   it('shows why the kernel refuses', async () => {

@@ -1,6 +1,15 @@
 import { describe, expect, it } from 'vitest';
 
-import { advice, amount, begins, firstWords, matches, misses, when } from '../src/panel/wording';
+import {
+  advice,
+  amount,
+  amountProblem,
+  begins,
+  firstWords,
+  matches,
+  misses,
+  when
+} from '../src/panel/wording';
 import { call, trans } from './panelfakes';
 
 it.each([
@@ -16,6 +25,16 @@ it.each([
   ['', null]
 ])('takes %j as the amount %j', (typed, taken) => {
   expect(amount(typed)).toBe(taken);
+});
+
+it.each([
+  ['0,50', 'Write a point in place of the comma, such as 0.50'],
+  ['$1,5 ', 'Write a point in place of the comma, such as 0.50'],
+  ['much', 'Type an amount in USD, such as 0.50'],
+  ['', 'Type an amount in USD, such as 0.50'],
+  ['0.50', null]
+])('says what is wrong with the amount %j: %s', (typed, told) => {
+  expect(amountProblem(typed, trans)).toBe(told);
 });
 
 describe('misses', () => {

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
+from decimal import Decimal
 
 from IPython.core.error import UsageError
 
 from llm_magic import budgets, config, costs, history, replay
 from llm_magic.budgets import PERIODS
 from llm_magic.costs import Report
-from llm_magic.exceptions import did_you_mean
+from llm_magic.exceptions import ConfigError, did_you_mean
 from llm_magic.formats import count, usd
 from llm_magic.history import FILTERS, Totals
 from llm_magic.notebook.tables import Table
@@ -48,13 +49,23 @@ def set_cap(per: str, amount: str | None) -> None:
     Raises
     ------
     ConfigError
-        For what is no amount.
+        For what is no amount, or a part of a millionth of a dollar.
     """
     settings = config.default()
     if amount is None:
         settings.session[PERIODS[per]] = None
-    else:
-        settings.set(PERIODS[per], amount)
+        return
+    try:
+        limit = config.read_usd(amount)
+    except ValueError as error:
+        raise ConfigError(f"budget per {per}: {error}") from None
+    if 0 < limit < _LEAST:
+        # A slip of the finger, which would fill every line that shows it with zeros.
+        raise ConfigError(f"budget per {per}: the least is {usd(_LEAST)}; 0 stops all that costs")
+    settings.set(PERIODS[per], limit)
+
+
+_LEAST = Decimal("0.000001")
 
 
 _HEADER = ["per", "limit", "spent", "set aside", "left", "from"]

@@ -573,7 +573,8 @@ def test_a_cell_that_a_budget_does_not_admit_fails_in_one_line(notebook, server)
 @pytest.mark.parametrize(
     ("line", "told"),
     [
-        ("budget lots", "it takes an amount in USD, such as 0.50"),
+        ("budget lots", "budget per session: it takes an amount in USD, such as 0.50"),
+        ("budget 1e-20 --per day", "the least is $0.000001; 0 stops all that costs"),
         ("budget 1 --per weak", "day, process"),
         ("budget 1 2 3", "%llm budget USD"),
     ],

@@ -6,7 +6,7 @@ import type { View } from './section';
 import { levelOf, used } from '../spending';
 import type { Surroundings } from './surroundings';
 import type { Budget } from '../kernel/types';
-import { amount, budgetName, errorText } from './wording';
+import { amount, amountProblem, budgetName, errorText } from './wording';
 
 const SCOPES = ['session', 'call', 'cell', 'day', 'process'];
 
@@ -47,7 +47,6 @@ export class Budgets implements View {
       }
     });
     this._amount.addEventListener('input', () => {
-      write(this._done, '');
       if (this._amount.value) {
         this._isAmount();
       } else {
@@ -67,13 +66,14 @@ export class Budgets implements View {
   }
 
   private _isAmount(): boolean {
-    const wrong = amount(this._amount.value) === null;
-    const { trans } = this._around;
-    this._complain(wrong ? trans.__('Type an amount in USD, such as 0.50') : '', wrong);
-    return !wrong;
+    const problem = amountProblem(this._amount.value, this._around.trans);
+    this._complain(problem ?? '', problem !== null);
+    return problem === null;
   }
 
+  /** What was done before is no news any more. */
   private _complain(text: string, wrong: boolean): void {
+    write(this._done, '');
     write(this._error, text);
     this._amount.setAttribute('aria-invalid', String(wrong));
   }
@@ -83,8 +83,9 @@ export class Budgets implements View {
     const { session, trans } = this._around;
     const per = this._scope.value;
     const name = budgetName(per, trans);
+    const known = session.state?.budgets ?? [];
+    const wasSet = known.some(budget => budget.per === per && !budget.ceiling);
     this._complain('', false);
-    write(this._done, '');
     try {
       await session.ask({ type: 'budget', per, usd });
     } catch (error) {
@@ -92,8 +93,14 @@ export class Budgets implements View {
       return;
     }
     this._amount.value = '';
-    const set = usd === null ? null : this._around.usd(usd);
-    write(this._done, set ? trans.__('Set: %1 %2', set, name) : trans.__('Removed: %1', name));
+    if (usd !== null) {
+      write(this._done, trans.__('Set: %1 %2', this._around.usd(usd), name));
+    } else {
+      write(
+        this._done,
+        wasSet ? trans.__('Removed: %1', name) : trans.__('None was set: %1', name)
+      );
+    }
   }
 
   private _bar(): Row<Budget> {

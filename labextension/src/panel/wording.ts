@@ -162,6 +162,16 @@ export function amount(typed: string): string | null {
   return /^(\d+(\.\d*)?|\.\d+)$/.test(text) && Number(text) > 0 ? text : null;
 }
 
+/** Why a text is no amount; null where it is one. */
+export function amountProblem(typed: string, trans: TranslationBundle): string | null {
+  if (amount(typed) !== null) {
+    return null;
+  }
+  return /^[$\s]*\d*,\d+\s*$/.test(typed)
+    ? trans.__('Write a point in place of the comma, such as 0.50')
+    : trans.__('Type an amount in USD, such as 0.50');
+}
+
 /**
  * Whether a cell's first line with something in it is the one that `llm_magic` named it by.
  *
