@@ -6,6 +6,7 @@ import type { ISignal } from '@lumino/signaling';
 import { KernelGoneError } from '../kernel/kernel';
 import type { Session } from '../kernel/session';
 import type { SavedCassette } from '../kernel/types';
+import type { Notices } from '../notices';
 import { errorText } from '../panel/wording';
 
 /** As long as this a listing is waited for; then the kernel hears of a new name all the same. */
@@ -16,12 +17,6 @@ export interface File {
   readonly path: string;
   readonly saveState: ISignal<unknown, string>;
   readonly pathChanged: ISignal<unknown, string>;
-}
-
-/** How people are told. */
-export interface Notices {
-  info(text: string): void;
-  error(text: string): void;
 }
 
 /**

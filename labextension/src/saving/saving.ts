@@ -1,5 +1,4 @@
 import type { JupyterFrontEndPlugin } from '@jupyterlab/application';
-import { Notification } from '@jupyterlab/apputils';
 import { IDefaultFileBrowser } from '@jupyterlab/filebrowser';
 import { INotebookTracker } from '@jupyterlab/notebook';
 import type { NotebookPanel } from '@jupyterlab/notebook';
@@ -10,7 +9,8 @@ import { Token } from '@lumino/coreutils';
 import { PerNotebook } from '../kernel/pernotebook';
 import type { Context } from '../kernel/pernotebook';
 import { Saver } from './saver';
-import type { Notices } from './saver';
+import { noticesIn } from '../notices';
+import type { Notices } from '../notices';
 import { ISessions } from '../kernel/sessions';
 import { ISettings } from '../settings';
 
@@ -25,15 +25,8 @@ export const ISavers = new Token<ISavers>(
   'Saves the cassettes of open notebooks.'
 );
 
-/** Tells people in JupyterLab's own way. */
-export const notices: Notices = {
-  info: text => {
-    Notification.info(text, { autoClose: 3000 });
-  },
-  error: text => {
-    Notification.error(text, { autoClose: 5000 });
-  }
-};
+/** For the commands, in English. */
+export const notices: Notices = noticesIn(nullTranslator.load('llm_magic'));
 
 /** One saver for each notebook, as long as it is open. */
 class Savers implements ISavers {
@@ -44,6 +37,7 @@ class Savers implements ISavers {
     browser: IDefaultFileBrowser | null,
     trans: TranslationBundle
   ) {
+    const notices = noticesIn(trans);
     const make = (context: Context): Saver =>
       new Saver(
         context,
