@@ -1,4 +1,4 @@
-import { expect, it } from 'vitest';
+import { expect, it, vi } from 'vitest';
 
 import { NotebookView } from '../src/panel/notebookview';
 import type { State } from '../src/kernel/types';
@@ -8,9 +8,10 @@ function view(changes: Partial<State> | null, ...calls: ReturnType<typeof call>[
   const given = around();
   given.session.state = changes === null ? null : state(changes);
   given.session.calls = calls;
-  const made = new NotebookView(given);
+  const notices = { info: vi.fn() };
+  const made = new NotebookView(given, notices);
   made.update();
-  return { ...given, made, node: made.node };
+  return { ...given, notices, made, node: made.node };
 }
 
 it('says how to begin where the kernel has not loaded llm-magic', () => {
@@ -38,7 +39,7 @@ it('tells the mode, why it is imposed, and what is wrong', () => {
 it('says why a kernel that has loaded llm-magic does not speak', () => {
   const given = around();
   Object.assign(given.session, { state: null, problem: 'this kernel speaks version 2' });
-  const made = new NotebookView(given);
+  const made = new NotebookView(given, { info: vi.fn() });
 
   made.update();
 
@@ -73,15 +74,19 @@ it('adds up by model and by cell', () => {
   expect(cells('tbody')).toContainEqual(['%%complete', '3', '$0.00', '$0.25']);
 });
 
-it('says when a cell is not there any more', () => {
-  const { node, document } = view({}, call({ outcome: 'miss', cell_line: '%%complete --out a' }));
+it('notifies people of a cell that is not there any more, wherever they scrolled to', () => {
+  const missed = call({ outcome: 'miss', cell_line: '%%complete --out a' });
+  const { node, document, notices } = view({}, missed);
+  const go = button(find(node, '.jp-LlmMagic-misses'), 'Go to cell');
+  go.click();
+  expect(notices.info).not.toHaveBeenCalled();
+
   document.show.mockReturnValue(false);
+  go.click();
 
-  button(find(node, '.jp-LlmMagic-misses'), 'Go to cell').click();
-
-  expect(find(node, '.jp-LlmMagic-notice').textContent).toBe(
-    'That cell is not in the notebook any more: %%complete --out a'
-  );
+  expect(notices.info.mock.calls).toEqual([
+    ['That cell is not in the notebook any more: %%complete --out a']
+  ]);
 });
 
 it('shows a miss with what mends it until it is answered', () => {

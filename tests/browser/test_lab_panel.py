@@ -112,7 +112,7 @@ def test_cells_that_begin_alike_are_rows_of_their_own_that_lead_to_them(tab, pan
     tab.command("notebook:delete-cell")
     tab.page.wait_for_function(LAST, arg=[cells.element_handle(), gone])
     gone.click()
-    expect(shown).to_contain_text("That cell is not in the notebook any more: %%complete")
+    expect(tab.notices()).to_contain_text("That cell is not in the notebook any more: %%complete")
     links.first.click()
     expect(tab.cell(1)).to_have_class(ACTIVE)
 
@@ -149,7 +149,7 @@ def test_a_miss_is_explained_with_what_mends_it_until_it_is_mended(tab, panel):
     shown.get_by_label("Filter calls").fill("rock live")
     calls(shown).locator("summary").click()
     calls(shown).get_by_role("button", name="Go to cell").click()
-    expect(shown).to_contain_text(
+    expect(tab.notices()).to_contain_text(
         "That cell is not in the notebook any more: %%complete --out wall"
     )
 

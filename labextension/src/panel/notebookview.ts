@@ -2,26 +2,29 @@ import { Budgets } from './budgets';
 import { CallList } from './calls';
 import { CassetteView } from './cassette';
 import { CassetteWork } from './cassettework';
-import { element, write } from '../dom';
+import { element } from '../dom';
 import { Head } from './head';
 import { Misses } from './misses';
+import type { Notices } from '../notices';
 import type { View } from './section';
 import type { Surroundings } from './surroundings';
 import { Totals } from './totals';
+import { firstWords } from './wording';
+
+/** With more of a cell's first line a notice would be too long to be seen whole. */
+const LONGEST_NAME = 80;
 
 /** All that the side panel shows of one notebook. */
 export class NotebookView implements View {
-  constructor(given: Omit<Surroundings, 'jump'>) {
+  constructor(given: Omit<Surroundings, 'jump'>, notices: Pick<Notices, 'info'>) {
     this._around = {
       ...given,
       jump: cell => {
         const { document, trans } = given;
-        write(
-          this._notice,
-          document.show(cell)
-            ? ''
-            : trans.__('That cell is not in the notebook any more: %1', cell.line ?? cell.id)
-        );
+        if (!document.show(cell)) {
+          const name = firstWords(cell.line ?? cell.id, LONGEST_NAME);
+          notices.info(trans.__('That cell is not in the notebook any more: %1', name));
+        }
       }
     };
     const work = new CassetteWork(given.session, given.document);
@@ -34,7 +37,7 @@ export class NotebookView implements View {
       new CassetteView(this._around, work)
     ];
     this._body.append(...this._sections.map(({ node }) => node));
-    this.node.append(this._head.node, this._notice, this._body);
+    this.node.append(this._head.node, this._body);
   }
 
   readonly node = element('div', { class: 'jp-LlmMagic-notebook' });
@@ -50,6 +53,5 @@ export class NotebookView implements View {
   private readonly _around: Surroundings;
   private readonly _head: Head;
   private readonly _sections: readonly View[];
-  private readonly _notice = element('p', { class: 'jp-LlmMagic-notice', role: 'status' });
   private readonly _body = element('div');
 }

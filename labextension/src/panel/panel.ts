@@ -12,6 +12,7 @@ import { element } from '../dom';
 import { usd } from '../format';
 import { NotebookView } from './notebookview';
 import { OpenNotebook } from './opennotebook';
+import { noticesIn } from '../notices';
 import { ISessions } from '../kernel/sessions';
 import { ISettings } from '../settings';
 
@@ -89,16 +90,17 @@ class SidePanel extends Widget {
   private _viewOf(panel: NotebookPanel): NotebookView {
     let view = this._views.get(panel);
     if (!view) {
-      view = new NotebookView({
+      const given = {
         session: this._sessions.of(panel),
         document: new OpenNotebook(panel, this._shell),
         trans: this._trans,
         decimals: () => this._settings.decimals,
-        usd: amount => usd(amount, this._settings.decimals),
-        copy: text => {
+        usd: (amount: string | null) => usd(amount, this._settings.decimals),
+        copy: (text: string) => {
           Clipboard.copyToSystem(text);
         }
-      });
+      };
+      view = new NotebookView(given, noticesIn(this._trans));
       const { node } = view;
       this._views.set(panel, view);
       this.node.append(node);
