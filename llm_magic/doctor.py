@@ -17,6 +17,7 @@ import contextlib
 import heapq
 import html
 import json
+import re
 import shlex
 import time
 import warnings
@@ -241,9 +242,15 @@ def _remedy(error: ReplayMissError) -> str:
     if config.default().imposed:
         name = shlex.quote(f"{error.notebook or 'NOTEBOOK'}.ipynb")
         return f"llm-magic run {name} --mode FALLBACK && llm-magic cassette export {name}"
+    if _OWN_MODE.search(error.cell.get("line") or ""):
+        # Its option comes before what %llm mode says.
+        return "run this cell once with --mode FALLBACK, %llm cassette save"
     if error.cell:
         return "%llm mode FALLBACK, run this cell, %llm cassette save"
     return 'ask once with mode="FALLBACK"'
+
+
+_OWN_MODE = re.compile(r"^\s*%%complete\s(?:.*\s)?--mode(?:=|\s|$)")
 
 
 class _Search:

@@ -129,6 +129,27 @@ def test_the_cell_that_recorded_it_is_told(client: Client) -> None:
     assert "%llm mode FALLBACK, run this cell, %llm cassette save" in here.to_text()
 
 
+@pytest.mark.parametrize(
+    ("line", "remedy"),
+    [
+        ("%%complete --mode REPLAY", "run this cell once with --mode FALLBACK, "),
+        ("%%complete -m x --mode=REPLAY --raw", "run this cell once with --mode FALLBACK, "),
+        ("%%complete --model x", "%llm mode FALLBACK, run this cell, "),
+        ("ask('--mode')", "%llm mode FALLBACK, run this cell, "),
+    ],
+)
+def test_the_remedy_loosens_the_mode_where_it_was_set(
+    client: Client, line: str, remedy: str
+) -> None:
+    client.complete("Write a long poem")
+    run = begin_run("c1", cell={"id": "c1", "line": line})
+
+    diagnosis = found(client, "Write a short poem")
+    end_run(run, ok=True)
+
+    assert diagnosis.remedy == f"{remedy}%llm cassette save"
+
+
 def test_nothing_like_it_is_said_to_be_so(client: Client) -> None:
     client.complete("List the primes below thirty")
 

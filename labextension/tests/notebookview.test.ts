@@ -4,6 +4,8 @@ import { NotebookView } from '../src/panel/notebookview';
 import type { State } from '../src/kernel/types';
 import { around, button, call, find, state, sums } from './panelfakes';
 
+const TOLD = 'not here\n  to mend it: %llm mode FALLBACK, run this cell, %llm cassette save';
+
 function view(changes: Partial<State> | null, ...calls: ReturnType<typeof call>[]) {
   const given = around();
   given.session.state = changes === null ? null : state(changes);
@@ -90,15 +92,20 @@ it('notifies people of a cell that is not there any more, wherever they scrolled
 });
 
 it('shows a miss with what mends it until it is answered', () => {
-  const miss = call({ outcome: 'miss', explanation: 'not here\n  to mend it: %llm mode FALLBACK' });
+  const miss = call({ outcome: 'miss', explanation: TOLD });
   const { made, node, copy, session } = view({}, miss);
   const section = find(node, '.jp-LlmMagic-misses');
 
-  button(section, 'Copy').click();
+  const copies = [...section.querySelectorAll<HTMLElement>('li button')];
+  copies.forEach(one => {
+    one.click();
+  });
 
   expect(find(section, 'h3').textContent).toBe('Not recorded (1)');
   expect(find(section, 'pre').textContent).toBe('not here');
-  expect(copy).toHaveBeenCalledWith('%llm mode FALLBACK');
+  expect(find(section, 'ol').children[1].textContent).toBe('run this cell');
+  expect(copy.mock.calls).toEqual([['%llm mode FALLBACK'], ['%llm cassette save']]);
+  expect(copies.map(one => one.textContent)).toEqual(['Copied', 'Copied']);
   session.calls = [...session.calls, { ...miss, id: 'later', outcome: 'live' }];
   made.update();
   expect(section.hidden).toBe(true);

@@ -53,15 +53,27 @@ describe('misses', () => {
   });
 });
 
-it('reads the commands that mend a miss', () => {
-  const told =
-    'no recording\n  messages:   [-short-]\n  to mend it: %llm mode FALLBACK, run this cell';
+describe('what mends a miss', () => {
+  it('is read from the last line of what the doctor says', () => {
+    const told =
+      'no recording\n  messages:   [-short-]\n  to mend it: %llm mode FALLBACK, run this cell';
 
-  expect(advice(told)).toEqual({
-    reason: 'no recording\n  messages:   [-short-]',
-    remedy: '%llm mode FALLBACK, run this cell'
+    expect(advice(told)).toEqual({
+      reason: 'no recording\n  messages:   [-short-]',
+      remedy: [
+        { text: '%llm mode FALLBACK', runs: true },
+        { text: 'run this cell', runs: false }
+      ]
+    });
+    expect(advice('no recording')).toEqual({ reason: 'no recording', remedy: [] });
   });
-  expect(advice('no recording')).toEqual({ reason: 'no recording', remedy: null });
+
+  it.each([
+    ['ask once with mode="FALLBACK"', false],
+    ["llm-magic run 'a, b.ipynb' --mode FALLBACK && llm-magic cassette export 'a, b.ipynb'", true]
+  ])('is one step in %s, which runs as it stands: %s', (text, runs) => {
+    expect(advice(`no\n  to mend it: ${text}`).remedy).toEqual([{ text, runs }]);
+  });
 });
 
 it.each([

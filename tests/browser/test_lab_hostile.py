@@ -33,7 +33,7 @@ LIVE_AROUND = """() => {
   const allowed = RegExp('^(class|open|hidden|name|title|role|aria-[a-z]+|tabindex|type|value'
     + '|scope|colspan|inputmode|autocomplete|placeholder|data-(outcome|level|status))$');
   const elements = RegExp('^(header|h2|h3|p|strong|b|span|div|section|article|details|summary|code'
-    + '|pre|time|table|caption|thead|tbody|tr|th|td|dl|dt|dd|ul|li|progress)$');
+    + '|pre|time|table|caption|thead|tbody|tr|th|td|dl|dt|dd|ol|ul|li|progress)$');
   const controls = /^(button|input|select|option|form)$/;
   const alive = node => {
     const isControl = controls.test(node.localName)

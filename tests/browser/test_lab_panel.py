@@ -125,17 +125,16 @@ def test_a_miss_is_explained_with_what_mends_it_until_it_is_mended(tab, panel):
         tab.run(index)
     miss = section(shown, "Not recorded (1)")
     expect(miss.get_by_role("group", name="Why")).to_contain_text("nearest:")
-    expect(miss.locator("code")).to_have_text(
-        "%llm mode FALLBACK, run this cell, %llm cassette save"
+    expect(miss.get_by_role("listitem")).to_have_text(
+        ["%llm mode FALLBACKCopy", "run this cell", "%llm cassette saveCopy"]
     )
     expect(calls(shown).first).to_contain_text("not recorded")
 
-    miss.get_by_role("button", name="Copy").click()
+    miss.get_by_role("button", name="Copy").first.click()
+    expect(miss.get_by_role("button", name="Copied")).to_have_count(1)
     shown.get_by_label("Filter calls").focus()
     tab.page.keyboard.press("Control+V")
-    expect(shown.get_by_label("Filter calls")).to_have_value(
-        "%llm mode FALLBACK, run this cell, %llm cassette save"
-    )
+    expect(shown.get_by_label("Filter calls")).to_have_value("%llm mode FALLBACK")
     tab.run(0)
     miss.get_by_role("button", name="Go to cell").click()
     expect(tab.cell(3)).to_have_class(ACTIVE)

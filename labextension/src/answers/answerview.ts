@@ -3,7 +3,9 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 
 import { arithmetic } from './arithmetic';
-import { button, element } from '../dom';
+import { copyButton } from '../copybutton';
+import type { CopyTools } from '../copybutton';
+import { element } from '../dom';
 import { footer, modelName, plainly } from './footer';
 import { duration, shown } from '../format';
 import { MIME_TYPE, number, readProvenance, text } from './provenance';
@@ -12,8 +14,7 @@ import type { CallDetail, Provenance } from '../kernel/types';
 import { errorText } from '../panel/wording';
 
 /** What the view of an answer works with. */
-export interface AnswerTools {
-  readonly trans: TranslationBundle;
+export interface AnswerTools extends CopyTools {
   /** Digits after the point of amounts, as people set them. */
   readonly decimals: number;
   /**
@@ -22,8 +23,6 @@ export interface AnswerTools {
    * @returns a promise; it is rejected with words for people
    */
   detail(key: string, ordinal: number): Promise<CallDetail>;
-  /** Put a text into the clipboard. */
-  copy(text: string): void;
 }
 
 const IGNORE = 'tex2jax_ignore mathjax_ignore';
@@ -92,7 +91,7 @@ function addCopyButtons(view: Element, tools: AnswerTools): void {
       block.replaceWith(frame);
       frame.append(
         block,
-        copyButton(tools.trans.__('Copy code'), () => code.textContent, tools)
+        labelledCopy(tools.trans.__('Copy code'), () => code.textContent, tools)
       );
     }
   }
@@ -123,7 +122,7 @@ function about(
       'div',
       { class: 'jp-LlmMagic-line' },
       unfolded,
-      copyButton(trans.__('Copy answer'), () => answer, tools)
+      labelledCopy(trans.__('Copy answer'), () => answer, tools)
     ),
     ...notes.map(note => element('div', {}, note))
   );
@@ -156,7 +155,7 @@ function keyLine(provenance: Provenance, tools: AnswerTools): HTMLElement {
     'div',
     { class: 'jp-LlmMagic-line' },
     element('code', {}, ordinal ? `${plainly(key)} #${ordinal}` : plainly(key)),
-    copyButton(tools.trans.__('Copy key'), () => key, tools)
+    labelledCopy(tools.trans.__('Copy key'), () => key, tools)
   );
 }
 
@@ -216,7 +215,7 @@ function json(title: string, copyTitle: string, value: unknown, tools: AnswerToo
     'div',
     { class: 'jp-LlmMagic-line' },
     element('b', {}, title),
-    copyButton(copyTitle, () => written, tools)
+    labelledCopy(copyTitle, () => written, tools)
   );
   return element(
     'section',
@@ -226,21 +225,9 @@ function json(title: string, copyTitle: string, value: unknown, tools: AnswerToo
   );
 }
 
-/** A button that says for a moment that it did what it says. */
-function copyButton(title: string, content: () => string, tools: AnswerTools): HTMLElement {
-  const short = tools.trans.__('Copy');
-  const made = button(
-    short,
-    () => {
-      tools.copy(content());
-      made.textContent = tools.trans.__('Copied');
-      setTimeout(() => {
-        made.textContent = short;
-      }, 2_000);
-    },
-    { class: 'jp-LlmMagic-copy', title, 'aria-label': title }
-  );
-  return made;
+/** A button that copies; its title says what. */
+function labelledCopy(title: string, content: () => string, tools: AnswerTools): HTMLElement {
+  return copyButton(content, tools, { class: 'jp-LlmMagic-copy', title, 'aria-label': title });
 }
 
 /** Text of an output, which a file may hold as a list of lines. */

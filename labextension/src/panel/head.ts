@@ -1,4 +1,5 @@
-import { button, element, write } from '../dom';
+import { element, write } from '../dom';
+import { command } from './section';
 import type { View } from './section';
 import type { Surroundings } from './surroundings';
 import { modeMeaning } from './wording';
@@ -8,17 +9,10 @@ const LOAD = '%load_ext llm_magic';
 /** Which notebook this is, its mode, and what is wrong with it; how to begin where nothing is. */
 export class Head implements View {
   constructor(private readonly _around: Surroundings) {
-    const { trans, copy } = _around;
+    const { trans } = _around;
     this._unloaded.append(
       element('p', {}, trans.__('llm-magic is not loaded here yet. Run this line in a cell:')),
-      element(
-        'div',
-        { class: 'jp-LlmMagic-command' },
-        element('code', {}, LOAD),
-        button(trans.__('Copy'), () => {
-          copy(LOAD);
-        })
-      )
+      command(LOAD, _around)
     );
     this.node.append(this._name, this._mode, this._pinned, this._problem, this._unloaded);
   }

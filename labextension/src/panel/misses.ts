@@ -1,12 +1,13 @@
-import { button, element, write } from '../dom';
+import { element, write } from '../dom';
 import { toCell } from './calls';
 import { KeyedList } from './keyed';
 import type { Row } from './keyed';
-import { section, verbatim } from './section';
+import { command, section, verbatim } from './section';
 import type { View } from './section';
 import type { Surroundings } from './surroundings';
 import type { Call } from '../kernel/types';
 import { advice, firstWords, misses } from './wording';
+import type { Step } from './wording';
 
 /** What is asked and not recorded: why, and what mends it. */
 export class Misses implements View {
@@ -42,23 +43,20 @@ export class Misses implements View {
   }
 
   private _told(call: Call): Node[] {
-    const { trans, copy } = this._around;
+    const { trans } = this._around;
     const { reason, remedy } = advice(call.explanation ?? call.error ?? '');
     const words = firstWords(call.prompt ?? call.cell_line);
     return [
       element('p', { class: 'jp-LlmMagic-ellipsis', title: words }, element('b', {}, words)),
       verbatim(trans.__('Why'), reason),
-      remedy !== null &&
-        element(
-          'div',
-          { class: 'jp-LlmMagic-command' },
-          element('code', {}, remedy),
-          button(trans.__('Copy'), () => {
-            copy(remedy);
-          })
-        ),
+      remedy.length > 0 && element('ol', {}, ...remedy.map(step => this._step(step))),
       element('div', { class: 'jp-LlmMagic-buttons' }, toCell(call, this._around))
     ].filter(part => part instanceof Node);
+  }
+
+  /** A command has a button that copies it; words would not run. */
+  private _step({ text, runs }: Step): HTMLElement {
+    return element('li', {}, ...(runs ? [command(text, this._around)] : [text]));
   }
 
   private readonly _title = element('span', {});

@@ -1,3 +1,5 @@
+import { copyButton } from '../copybutton';
+import type { CopyTools } from '../copybutton';
 import { element } from '../dom';
 import type { Content } from '../dom';
 import { shown } from '../format';
@@ -24,6 +26,16 @@ export function verbatim(label: string, text: string): HTMLElement {
     'pre',
     { class: 'jp-LlmMagic-verbatim', tabindex: '0', role: 'group', 'aria-label': label },
     shown(text)
+  );
+}
+
+/** A command to be run elsewhere, with a button that copies it. */
+export function command(text: string, tools: CopyTools): HTMLElement {
+  return element(
+    'div',
+    { class: 'jp-LlmMagic-command' },
+    element('code', {}, text),
+    copyButton(() => text, tools)
   );
 }
 

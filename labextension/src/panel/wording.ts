@@ -138,18 +138,31 @@ export function misses(calls: readonly Call[]): Call[] {
   return [...last.values()].filter(call => call.outcome === 'miss').reverse();
 }
 
-/** What the doctor says, and the commands that mend it; none where it names none. */
+/** One thing to do: a command that runs as it stands, or words. */
+export interface Step {
+  readonly text: string;
+  readonly runs: boolean;
+}
+
+/** What the doctor says, and what mends it, in this order; empty where it names nothing. */
 export interface Advice {
   readonly reason: string;
-  readonly remedy: string | null;
+  readonly remedy: readonly Step[];
 }
 
 /** Read `llm_magic.doctor.Diagnosis.to_text()`, whose last line is the remedy. */
 export function advice(explanation: string): Advice {
   const found = /\n {2}to mend it: +(.+)\s*$/.exec(explanation);
   return found
-    ? { reason: explanation.slice(0, found.index), remedy: found[1] }
-    : { reason: explanation, remedy: null };
+    ? { reason: explanation.slice(0, found.index), remedy: steps(found[1]) }
+    : { reason: explanation, remedy: [] };
+}
+
+/** A command for terminals is one step, whatever is in it; others stand between commas. */
+function steps(remedy: string): Step[] {
+  return remedy.startsWith('llm-magic ')
+    ? [{ text: remedy, runs: true }]
+    : remedy.split(', ').map(text => ({ text, runs: text.startsWith('%') }));
 }
 
 /**
