@@ -2,6 +2,7 @@ import { expect, it } from 'vitest';
 
 import { badge } from '../src/answers/badge';
 import { crc32 } from '../src/answers/crc32';
+import { readProvenance } from '../src/answers/provenance';
 import { provenance, replayed } from './answerfakes';
 import { trans } from './panelfakes';
 
@@ -32,6 +33,19 @@ it.each([
   ['a cell that only looks like one', undefined, { failed: true, source: '%%completely' }]
 ])('says of a cell with %s: %s', (_, text, options) => {
   expect(textOf([], options)).toBe(text);
+});
+
+it.each([null, 'text', 42, [], {}, { source: 'elsewhere' }])(
+  'says nothing of an answer that tells %j of where it came from',
+  written => {
+    const found = { answers: [readProvenance(written)], failed: false };
+
+    expect(badge(found, SOURCE, trans, 2)).toBeNull();
+  }
+);
+
+it('counts the answers of which it knows where they came from', () => {
+  expect(textOf([{ source: 'elsewhere' }, {}])).toBe('live · $0.001061 · gpt-5-mini');
 });
 
 it.each([

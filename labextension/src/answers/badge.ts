@@ -6,7 +6,7 @@ import { crc32 } from './crc32';
 import { day, modelName, plainly } from './footer';
 import { count, usd } from '../format';
 import { isPrompt } from '../prompts/placeholders';
-import { inputTokens, isReplay, outputTokens } from './provenance';
+import { inputTokens, isKnown, isReplay, outputTokens } from './provenance';
 import type { Provenance } from '../kernel/types';
 
 /** What a cell shows that a badge speaks of. */
@@ -39,11 +39,13 @@ const MOST_LINES = 20;
  * @returns null where there is nothing to say
  */
 export function badge(
-  { answers, failed }: Answered,
+  { answers: found, failed }: Answered,
   source: string,
   trans: TranslationBundle,
   decimals: number
 ): Badge | null {
+  // Of an answer that does not say where it came from, neither do we.
+  const answers = found.filter(isKnown);
   const hasFailed = failed && isPrompt(source);
   if (answers.length === 0 && !hasFailed) {
     return null;

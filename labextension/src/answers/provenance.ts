@@ -35,6 +35,11 @@ export function readProvenance(found: unknown): Provenance {
   };
 }
 
+/** Whether it says in a way that we know where the answer came from. */
+export function isKnown({ source }: Provenance): boolean {
+  return source === 'live' || source === 'replay';
+}
+
 /** Whether it was replayed from a recording. */
 export function isReplay(provenance: Provenance): boolean {
   return provenance.source === 'replay';
