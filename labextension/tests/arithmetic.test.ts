@@ -79,3 +79,19 @@ it.each([
 ])('explains the cost of %s', (_, changes, lines) => {
   expect(arithmetic(provenance(changes), trans, 2)).toEqual(lines);
 });
+
+it('has input before output, and unknown kinds last, in whichever order a file has them', () => {
+  const names = ['a_tokens', 'output_tokens', 'reasoning_tokens', 'uncached_input_tokens'];
+  const tokens = Object.fromEntries(names.map(name => [name, 1]));
+  const prices = Object.fromEntries(names.map(name => [name, '0.000001']));
+
+  const lines = arithmetic(provenance({ tokens, prices, cost: '0.000004' }), trans, 2);
+
+  expect(lines.map(line => line.replace(/ × .*/, ''))).toEqual([
+    '1 input tokens',
+    '1 output tokens',
+    '1 of them for reasoning',
+    '1 other tokens',
+    'sum: $0.000004'
+  ]);
+});

@@ -3,7 +3,7 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 
 import { count, usd } from '../format';
-import { isReplay, price } from './provenance';
+import { INPUT, isReplay, price } from './provenance';
 import type { Provenance } from '../kernel/types';
 
 /**
@@ -34,7 +34,7 @@ function products(
   trans: TranslationBundle,
   decimals: number
 ): string[] {
-  const lines = Object.entries(tokens ?? {}).flatMap(([bucket, number]) => {
+  const lines = inOrder(tokens ?? {}).flatMap(([bucket, number]) => {
     const each = price(prices, bucket);
     return each === null
       ? []
@@ -53,6 +53,25 @@ function products(
   }
   return lines.length > 0 ? lines : [trans.__('tokens alone do not give what it cost')];
 }
+
+/**
+ * Input before output, parts after what they are part of, then what we do not know.
+ *
+ * A saved notebook has its keys in the order of the alphabet.
+ */
+function inOrder(tokens: Record<string, number>): [string, number][] {
+  const places = new Map(BUCKETS.map((bucket, place) => [bucket, place]));
+  const placeOf = (bucket: string): number => places.get(bucket) ?? BUCKETS.length;
+  return Object.entries(tokens).sort(([one], [other]) => placeOf(one) - placeOf(other));
+}
+
+/** See `llm_magic.types.Usage`. */
+const BUCKETS: readonly string[] = [
+  ...INPUT,
+  'output_tokens',
+  'reasoning_tokens',
+  'output_audio_tokens'
+];
 
 /** Why nobody knows what it cost. */
 function unknown({ tokens }: Provenance, trans: TranslationBundle): string {

@@ -61,7 +61,8 @@ export function inputTokens({ tokens }: Provenance): number | null {
   return tokens && INPUT.reduce((total, name) => total + bucket(tokens, name), 0);
 }
 
-const INPUT = [
+/** The buckets of input tokens. */
+export const INPUT = [
   'uncached_input_tokens',
   'cache_read_tokens',
   'cache_write_tokens',
