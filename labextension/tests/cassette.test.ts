@@ -78,6 +78,28 @@ it('stops what it verifies, and does one thing at a time', async () => {
   expect(find(node, '[role=alert]').textContent).toBe('');
 });
 
+it('hands the focus of the stop button on when it goes', async () => {
+  const { node, work, session } = cassette();
+  document.body.append(node);
+  session.ask.mockImplementation(
+    (_, stop) =>
+      new Promise((_, refuse) => {
+        stop?.addEventListener('abort', () => {
+          refuse(new Error('verify: stopped'));
+        });
+      })
+  );
+  const done = work.start('verify');
+  await expect.poll(() => session.ask.mock.calls.length).toBe(1);
+
+  button(node, 'Stop').focus();
+  button(node, 'Stop').click();
+  await done;
+
+  expect(document.activeElement).toBe(button(node, 'Verify'));
+  node.remove();
+});
+
 it('reads the notebook again once it is packed', async () => {
   const { node, work, session, document } = cassette();
   session.ask.mockImplementation(() => {

@@ -45,6 +45,8 @@ def test_the_status_bar_tells_money_warns_of_a_budget_and_opens_the_panel(tab):
 
     button.focus()
     tab.page.keyboard.press("Enter")
-    expect(tab.page.locator("#llm-magic-panel")).to_be_visible()
+    expect(tab.page.locator("#llm-magic-panel")).to_be_focused()
+    tab.page.keyboard.press("Tab")
+    expect(tab.page.locator("#llm-magic-panel summary").first).to_be_focused()
     tab.command("launcher:create")
     expect(item(tab)).to_be_hidden()

@@ -15,9 +15,11 @@ export class CassetteView implements View {
     private readonly _work: CassetteWork
   ) {
     const { trans } = _around;
+    const told = trans.__('Run the saved notebook again, offline');
+    this._verify = this._start('verify', trans.__('Verify'), told);
     this._buttons = [
       this._start('save', trans.__('Save'), trans.__('Write what was recorded into the cassette')),
-      this._start('verify', trans.__('Verify'), trans.__('Run the saved notebook again, offline')),
+      this._verify,
       this._start('pack', trans.__('Pack'), trans.__('Put the recordings into the notebook file'))
     ];
     this._stop = button(trans.__('Stop'), () => {
@@ -71,8 +73,13 @@ export class CassetteView implements View {
     for (const one of this._buttons) {
       one.setAttribute('aria-disabled', String(current !== null));
     }
+    const hadFocus = document.activeElement === this._stop;
     this._busy.hidden = current === null;
     this._stop.hidden = current !== 'verify';
+    if (hadFocus && this._stop.hidden) {
+      // What is hidden loses the focus, and whoever has no mouse would begin again at the top.
+      this._verify.focus();
+    }
     const doing = {
       save: trans.__('Saving …'),
       verify: trans.__('Verifying …'),
@@ -108,6 +115,7 @@ export class CassetteView implements View {
   }
 
   private readonly _buttons: HTMLButtonElement[];
+  private readonly _verify: HTMLButtonElement;
   private readonly _stop: HTMLButtonElement;
   private readonly _name = element('p', { class: 'jp-LlmMagic-ellipsis' });
   private readonly _recordings = element('span');

@@ -47,6 +47,7 @@ class SidePanel extends Widget {
     this.addClass('jp-LlmMagic-panel');
     this.title.icon = icon;
     this.title.caption = _trans.__('llm-magic: cost, calls and recordings');
+    this.node.tabIndex = -1;
     this.node.setAttribute('role', 'region');
     this.node.setAttribute('aria-label', this.title.caption);
     this._none.textContent = _trans.__('Open a notebook to see what its model calls cost.');
@@ -142,6 +143,8 @@ export const panel: JupyterFrontEndPlugin<void> = {
       icon,
       execute: () => {
         app.shell.activateById(ID);
+        // Not wherever it is activated: JupyterLab does that, too, when it restores its layout.
+        widget.node.focus();
       }
     });
     palette?.addItem({ command: OPEN_PANEL, category: 'llm-magic' });
