@@ -17,6 +17,7 @@ WALL = "%%complete --out wall"
 ACTIVE = re.compile(r"\bjp-mod-active\b")
 EDIT = """([index, code]) =>
   window.jupyterapp.shell.currentWidget.content.widgets[index].model.sharedModel.setSource(code)"""
+CUT = "part => part.scrollWidth > part.clientWidth"
 LAST = "([list, link]) => [...list.querySelectorAll('button')].at(-1) === link"
 
 
@@ -138,6 +139,8 @@ def test_a_miss_is_explained_with_what_mends_it_until_it_is_mended(tab, panel):
     tab.run(0)
     miss.get_by_role("button", name="Go to cell").click()
     expect(tab.cell(3)).to_have_class(ACTIVE)
+    shown.get_by_label("Filter calls").fill("")
+    assert calls(shown).first.locator(".jp-LlmMagic-ellipsis").first.evaluate(CUT) is False
     assert tab.unreadable(shown) == []
     tab.photograph("miss")
 

@@ -69,12 +69,16 @@ class CallRow implements Row<Call> {
       element(
         'summary',
         {},
-        element('span', { class: 'jp-LlmMagic-dot', 'aria-hidden': 'true' }),
-        this._outcome,
-        this._model,
-        this._cost,
-        this._words,
-        this._when
+        // Two lines, not a grid: the time of the second would take room from the model of the first.
+        element(
+          'span',
+          {},
+          element('span', { class: 'jp-LlmMagic-dot', 'aria-hidden': 'true' }),
+          this._outcome,
+          this._model,
+          this._cost
+        ),
+        element('span', {}, this._words, this._when)
       ),
       this._body
     );
