@@ -221,6 +221,8 @@ def browser(chromium, tmp_path_factory):
             tmp_path_factory.mktemp("chromium"),
             executable_path=chromium,
             args=[*_OFFLINE, *sandbox],
+            # As on most desktops: they take room.
+            ignore_default_args=["--hide-scrollbars"],
             viewport=_SIZE,
         )
         context.set_default_timeout(_PATIENCE * 1000)

@@ -18,6 +18,15 @@ ACTIVE = re.compile(r"\bjp-mod-active\b")
 EDIT = """([index, code]) =>
   window.jupyterapp.shell.currentWidget.content.widgets[index].model.sharedModel.setSource(code)"""
 CUT = "part => part.scrollWidth > part.clientWidth"
+TOO_WIDE = """panel => [...panel.querySelectorAll('.jp-LlmMagic-sectionBody, .jp-LlmMagic-groups')]
+  .filter(part => part.scrollWidth > part.clientWidth).map(part => part.textContent)"""
+ROOM = """field => {
+  const { font, paddingLeft, paddingRight } = getComputedStyle(field);
+  const pen = Object.assign(document.createElement('canvas').getContext('2d'), { font });
+  const room = field.clientWidth - parseFloat(paddingLeft) - parseFloat(paddingRight);
+  return room - pen.measureText(field.placeholder).width;
+}"""
+SCROLLS = "panel => panel.offsetWidth === 250 && panel.clientWidth < 240"
 LAST = "([list, link]) => [...list.querySelectorAll('button')].at(-1) === link"
 
 
@@ -108,6 +117,9 @@ def test_cells_that_begin_alike_are_rows_of_their_own_that_lead_to_them(tab, pan
     expect(links.last).to_be_in_viewport()
     assert tab.unreadable(shown) == []
     tab.photograph("twins")
+    assert shown.evaluate(SCROLLS)
+    assert shown.evaluate(TOO_WIDE) == []
+    assert shown.get_by_label("Filter calls").evaluate(ROOM) >= 0
 
     gone = links.first.element_handle()
     tab.command("notebook:delete-cell")

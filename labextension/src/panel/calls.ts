@@ -18,7 +18,7 @@ export class CallList implements View {
     this._filter = element('input', {
       type: 'search',
       autocomplete: 'off',
-      placeholder: trans.__('Filter by words, model or result'),
+      placeholder: trans.__('Filter: words, model, result'),
       'aria-label': trans.__('Filter calls')
     });
     this._filter.addEventListener('input', () => {
