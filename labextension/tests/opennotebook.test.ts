@@ -66,3 +66,12 @@ it.each([
 
   expect(new OpenNotebook(panel, {} as JupyterFrontEnd.IShell).running).toBe(expected);
 });
+
+it('numbers its code cells, as verifying does', () => {
+  const widgets = ['code', 'markdown', 'code'].map((type, at) => ({
+    model: { type, id: `${at}` }
+  }));
+  const panel = { content: { widgets } } as unknown as NotebookPanel;
+
+  expect(new OpenNotebook(panel, {} as JupyterFrontEnd.IShell).cells()).toEqual(['0', '2']);
+});

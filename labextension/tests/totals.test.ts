@@ -33,7 +33,11 @@ it('has a row for each of the cells that begin alike, which leads to that cell',
   links()[1].click();
   links()[2].click();
 
-  expect(links().map(link => link.textContent)).toEqual(Array(3).fill('%%complete'));
+  expect(links().map(link => link.textContent)).toEqual([
+    'cell 1: %%complete',
+    'cell 2: %%complete',
+    '%%complete'
+  ]);
   expect(jump.mock.calls).toEqual([
     [{ id: 'b', line: '%%complete' }],
     [{ id: null, line: '%%complete' }]
@@ -53,6 +57,17 @@ it('has the cells in the order of the notebook, and those that are gone last', (
   expect(led()).toEqual(['c', 'gone', null, 'a']);
 });
 
+it('has the numbers of the cells as they are now, and none of what is not there', () => {
+  const { totals, document, links } = made([cell('a'), cell('b')], ['a', 'b']);
+  const [, second] = links();
+
+  document.cells.mockReturnValue(['b']);
+  totals.update();
+
+  expect(second.textContent).toBe('cell 1: %%complete');
+  expect(links().map(link => link.textContent)).toEqual(['cell 1: %%complete', '%%complete']);
+});
+
 it('names a cell by its line as it is now, and keeps the focus while that is the same', () => {
   const { totals, session, links } = made([cell('a')], ['a']);
   const [link] = links();
@@ -65,7 +80,8 @@ it('names a cell by its line as it is now, and keeps the focus while that is the
   expect(links()[0]).toBe(link);
 
   show(cell('a', '%%complete --out x'));
-  expect(links().map(({ textContent }) => textContent)).toEqual(['%%complete --out x']);
+  expect(links()).toEqual([link]);
+  expect(link.textContent).toBe('cell 1: %%complete --out x');
 });
 
 it('names what no cell made, without a link', () => {

@@ -17,7 +17,7 @@ export interface CellPlace {
 export interface NotebookDocument {
   /** Its name without `.ipynb`. */
   readonly name: string;
-  /** The ids of its cells, in their order. */
+  /** The ids of its code cells, in their order: the first is cell 1, as where it is verified. */
   cells(): readonly string[];
   /** Whether one of its cells runs, or waits to. */
   readonly running: boolean;
@@ -41,7 +41,9 @@ export class OpenNotebook implements NotebookDocument {
   }
 
   cells(): readonly string[] {
-    return this._panel.content.widgets.map(({ model }) => model.id);
+    return this._panel.content.widgets
+      .filter(({ model }) => model.type === 'code')
+      .map(({ model }) => model.id);
   }
 
   get running(): boolean {

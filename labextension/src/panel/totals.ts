@@ -29,10 +29,15 @@ export class Totals implements View {
         write(ever, figure(total));
       });
     }
-    this._models = new Groups(_around, trans.__('By model'), ({ name }) =>
-      element('span', { title: name }, name)
+    this._models = new Groups(_around, trans.__('By model'), ({ name }) => name);
+    this._cells = new Groups(
+      _around,
+      trans.__('By cell'),
+      cell => this._cellName(cell),
+      ({ name, cell_id: id }) => {
+        _around.jump({ id, line: name });
+      }
     );
-    this._cells = new Groups(_around, trans.__('By cell'), cell => this._cellName(cell));
     this.node = section(
       trans.__('Money'),
       element(
@@ -61,22 +66,23 @@ export class Totals implements View {
         show(state.session, state.total);
       }
       this._models.show(state.models);
-      this._cells.show(inOrder(state.cells, document.cells()));
+      const ids = document.cells();
+      this._numbers = new Map(ids.map((id, place) => [id, place + 1]));
+      this._cells.show(inOrder(state.cells, this._numbers), ids.join());
     }
   }
 
-  /** A cell by its first line, which leads to it. */
-  private _cellName({ name, cell_id: id }: Group): HTMLElement {
-    const { jump, trans } = this._around;
+  /** A cell by its first line, and by its number: many begin alike. */
+  private _cellName({ name, cell_id: id }: Group): string {
+    const { trans } = this._around;
     if (!name) {
-      return element('span', {}, trans.__('outside of cells'));
+      return trans.__('outside of cells');
     }
-    const jumps = () => {
-      jump({ id, line: name });
-    };
-    return button(name, jumps, { class: 'jp-LlmMagic-link', title: trans.__('Go to %1', name) });
+    const number = id === null ? undefined : this._numbers.get(id);
+    return number === undefined ? name : trans.__('cell %1: %2', number, name);
   }
 
+  private _numbers: ReadonlyMap<string, number> = new Map();
   private readonly _ever = element('span');
   private readonly _figures: ((session: Sums, total: Sums) => void)[] = [];
   private readonly _models: Groups;
@@ -85,10 +91,17 @@ export class Totals implements View {
 
 /** Sums as a table that scrolls when it is long: names stand above figures, which need the room. */
 class Groups {
+  /**
+   * @param _around - how amounts are told
+   * @param title - says what they are sums of
+   * @param _name - the name of a group
+   * @param _lead - leads to what a group is of, where it has a name of its own
+   */
   constructor(
     private readonly _around: Surroundings,
     title: string,
-    private readonly _name: (group: Group) => HTMLElement
+    private readonly _name: (group: Group) => string,
+    private readonly _lead: ((group: Group) => void) | null = null
   ) {
     const { trans } = _around;
     const table = element(
@@ -113,15 +126,23 @@ class Groups {
 
   readonly node: HTMLElement;
 
-  show(groups: readonly Group[]): void {
+  /** Show these groups; all of them anew where what their names go by is another than before. */
+  show(groups: readonly Group[], namedBy = ''): void {
     this.node.hidden = groups.length === 0;
-    this._rows.update(groups, this._around.decimals());
+    this._rows.update(groups, `${this._around.decimals()} ${namedBy}`);
   }
 
   private _row({ usd, trans }: Surroundings): Row<Group> {
     const [calls, spent, saved] = [element('td'), element('td'), element('td')];
     const heading = element('th', { scope: 'rowgroup', colspan: '3' });
-    let named: string | null = null;
+    let shown: Group | null = null;
+    const lead = () => {
+      if (shown) {
+        this._lead?.(shown);
+      }
+    };
+    const link = button('', lead, { class: 'jp-LlmMagic-link' });
+    const plain = element('span', {});
     return {
       node: element(
         'tbody',
@@ -130,12 +151,17 @@ class Groups {
         element('tr', {}, calls, spent, saved)
       ),
       show: group => {
-        const { name, sums } = group;
-        // The first line of a cell may be another one now; else the focus stays.
-        if (name !== named) {
-          named = name;
-          heading.replaceChildren(this._name(group));
+        const { sums } = group;
+        const name = this._name(group);
+        const leads = this._lead !== null && group.name !== '';
+        const named = leads ? link : plain;
+        // It stays, and the focus with it, when a cell's line or number is another one.
+        if (heading.firstChild !== named) {
+          heading.replaceChildren(named);
         }
+        write(named, name);
+        named.title = leads ? trans.__('Go to %1', name) : name;
+        shown = group;
         write(calls, count(sums.live + sums.replayed));
         calls.title = callsMade(sums, trans);
         write(spent, sums.unknown ? `${usd(sums.spent)} + ?` : usd(sums.spent));
@@ -151,9 +177,9 @@ class Groups {
 }
 
 /** Cells in the order of the notebook; what is not in it, or has no id, comes last. */
-function inOrder(groups: readonly Group[], ids: readonly string[]): Group[] {
-  const places = new Map(ids.map((id, place) => [id, place]));
-  const placeOf = ({ cell_id: id }: Group) => (id === null ? null : places.get(id)) ?? ids.length;
+function inOrder(groups: readonly Group[], numbers: ReadonlyMap<string, number>): Group[] {
+  const placeOf = ({ cell_id: id }: Group) =>
+    (id === null ? null : numbers.get(id)) ?? numbers.size + 1;
   return [...groups].sort((one, other) => placeOf(one) - placeOf(other));
 }
 
