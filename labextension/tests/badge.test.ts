@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 
-import { badge } from '../src/answers/badge';
+import { badge, tellsMisuse } from '../src/answers/badge';
 import { crc32 } from '../src/answers/crc32';
 import { readProvenance } from '../src/answers/provenance';
 import { provenance, replayed } from './answerfakes';
@@ -43,6 +43,16 @@ it.each([null, 'text', 42, [], {}, { source: 'elsewhere' }])(
     expect(badge(found, SOURCE, trans, 2)).toBeNull();
   }
 );
+
+it.each([
+  [true, { name: 'stderr', text: 'UsageError: unrecognized arguments: --nosuch\n' }],
+  [true, { name: 'stderr', text: ['a warning\n', 'UsageError: no\n'] }],
+  [false, { name: 'stdout', text: 'UsageError: no\n' }],
+  [false, { name: 'stderr', text: 'it is no UsageError: fine\n' }],
+  [false, { name: 'stderr', text: 7 }]
+])('knows by what IPython prints whether a magic was misused: %s, %j', (misused, stream) => {
+  expect(tellsMisuse(stream)).toBe(misused);
+});
 
 it('counts the answers of which it knows where they came from', () => {
   expect(textOf([{ source: 'elsewhere' }, {}])).toBe('live · $0.001061 · gpt-5-mini');

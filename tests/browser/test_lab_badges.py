@@ -101,6 +101,17 @@ def test_every_cell_says_where_its_answer_came_from_and_what_it_cost(tab):
     expect(badge(tab, 0)).to_be_hidden()
 
 
+def test_a_prompt_with_an_option_that_there_is_not_has_failed(tab):
+    tab.open("misuse.ipynb", "%load_ext llm_magic", "%%complete --nosuch\nWhat is a brick?")
+    tab.run(0)
+
+    tab.run(1)
+
+    expect(tab.output(1)).to_contain_text("UsageError: ")
+    expect(badge(tab, 1)).to_have_text("failed")
+    expect(badge(tab, 0)).to_have_count(0)
+
+
 def test_a_badge_is_stale_while_the_prompt_is_another_than_the_one_answered(tab):
     tab.open("stale.ipynb", answered("%%complete\nWhat is a brick?", "Clay.", replayed=True))
     expect(badge(tab, 0)).to_have_text("replayed · saved $0.0042 · gpt-5-mini")

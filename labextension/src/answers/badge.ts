@@ -68,6 +68,12 @@ export function badge(
   };
 }
 
+/** Whether a stream says that a magic was misused: IPython prints that and shows no error. */
+export function tellsMisuse({ name, text }: { name?: unknown; text?: unknown }): boolean {
+  const told = Array.isArray(text) ? text.join('') : text;
+  return name === 'stderr' && typeof told === 'string' && /^UsageError: /m.test(told);
+}
+
 /** Whether the cell was edited since the answer came. */
 function isStale(answers: readonly Provenance[], source: string): boolean {
   const known = answers.map(answer => answer.prompt_crc32).filter(crc => crc !== null);

@@ -9,9 +9,10 @@ import type { IDisposable } from '@lumino/disposable';
 import { Signal } from '@lumino/signaling';
 import { PanelLayout, Widget } from '@lumino/widgets';
 
-import { badge } from './badge';
+import { badge, tellsMisuse } from './badge';
 import type { Answered, Badge } from './badge';
 import { MIME_TYPE, readProvenance } from './provenance';
+import { isPrompt } from '../prompts/placeholders';
 import { ISettings } from '../settings';
 import type { Provenance } from '../kernel/types';
 
@@ -193,13 +194,17 @@ class BadgeWidget extends Widget {
 }
 
 /** The answers among a cell's outputs, and whether there is an error. */
-function answered({ outputs }: ICodeCellModel): Answered {
+function answered({ outputs, sharedModel }: ICodeCellModel): Answered {
   const answers: Provenance[] = [];
   let failed = false;
+  // Only then: what other cells print may be long, and is none of ours.
+  const mayMisuse = isPrompt(sharedModel.getSource());
   for (let index = 0; index < outputs.length; index++) {
     const output = outputs.get(index);
     if (output.type === 'error') {
       failed = true;
+    } else if (output.type === 'stream' && mayMisuse) {
+      failed ||= tellsMisuse(output.toJSON() as Record<string, unknown>);
     } else if (output.type === 'display_data' || output.type === 'execute_result') {
       // Not `output.data`, which copies all of it.
       const data = output.toJSON().data as Record<string, unknown> | undefined;
