@@ -12,7 +12,8 @@ import { IModes } from './modes/modes';
 import { choose } from './modes/modeview';
 import { save } from './panel/opennotebook';
 import { planNode } from './planview';
-import { ISavers, notices } from './saving/saving';
+import { noticesIn } from './notices';
+import { ISavers } from './saving/saving';
 import { isInstalled } from './kernel/installed';
 import { ISessions } from './kernel/sessions';
 import type { NotebookPlan } from './kernel/types';
@@ -123,7 +124,7 @@ async function told(work: Promise<void>, trans: TranslationBundle): Promise<void
   try {
     await work;
   } catch (error) {
-    notices.error(`llm-magic: ${errorText(error, trans)}`);
+    noticesIn(trans).error(`llm-magic: ${errorText(error, trans)}`);
   }
 }
 

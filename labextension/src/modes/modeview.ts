@@ -11,7 +11,7 @@ import { element } from '../dom';
 import { MODES } from './mode';
 import type { NotebookMode } from './mode';
 import { IModes } from './modes';
-import { notices } from '../saving/saving';
+import { noticesIn } from '../notices';
 import type { Mode } from '../kernel/types';
 import { errorText, modeMeaning } from '../panel/wording';
 
@@ -25,7 +25,7 @@ export async function choose(
     await mode.choose(wanted);
   } catch (error) {
     mode.refresh();
-    notices.error(`llm-magic: ${errorText(error, trans)}`);
+    noticesIn(trans).error(`llm-magic: ${errorText(error, trans)}`);
   }
 }
 

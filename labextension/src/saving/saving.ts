@@ -10,7 +10,6 @@ import { PerNotebook } from '../kernel/pernotebook';
 import type { Context } from '../kernel/pernotebook';
 import { Saver } from './saver';
 import { noticesIn } from '../notices';
-import type { Notices } from '../notices';
 import { ISessions } from '../kernel/sessions';
 import { ISettings } from '../settings';
 
@@ -24,9 +23,6 @@ export const ISavers = new Token<ISavers>(
   'llm-magic:ISavers',
   'Saves the cassettes of open notebooks.'
 );
-
-/** For the commands, in English. */
-export const notices: Notices = noticesIn(nullTranslator.load('llm_magic'));
 
 /** One saver for each notebook, as long as it is open. */
 class Savers implements ISavers {
