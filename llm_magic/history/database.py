@@ -147,7 +147,7 @@ class LedgerFile:
         return connection
 
     def _our_error(self, error: sqlite3.Error) -> StoreError:
-        return our_error(self.path or "the ledger in memory", "cannot be used", error)
+        return our_error(f"the ledger {self.path or 'in memory'}", "cannot be used", error)
 
     def _move_aside(self, error: DamagedStoreError) -> None:
         """Move a file that is broken out of the way, and say so."""

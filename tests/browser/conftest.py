@@ -274,6 +274,8 @@ _CLEAR = """() => {
   for (const widget of [...shell.widgets('main'), ...shell.widgets('down')]) widget.dispose();
   shell.collapseRight();
   shell.expandLeft();
+  // A notice stays as long as the pointer is over it, and over the panel's buttons.
+  for (const close of document.querySelectorAll('.jp-Notification-Toast-Close')) close.click();
   delete window.ran;
 }"""
 # What hostile texts would do.
