@@ -274,8 +274,11 @@ _CLEAR = """() => {
   for (const widget of [...shell.widgets('main'), ...shell.widgets('down')]) widget.dispose();
   shell.collapseRight();
   shell.expandLeft();
-  // A notice stays as long as the pointer is over it, and over the panel's buttons.
+  // A notice stays as long as the pointer is over it, and their list until somebody closes it; both
+  // are over the panel's buttons.
   for (const close of document.querySelectorAll('.jp-Notification-Toast-Close')) close.click();
+  if (document.querySelector('.jp-Notification-List'))
+    window.jupyterapp.commands.execute('apputils:display-notifications');
   delete window.ran;
 }"""
 # What hostile texts would do.
@@ -459,7 +462,7 @@ class Tab:
         self.page.wait_for_function(_CARRIES, arg=mode)
 
     def notices(self):
-        """The list of JupyterLab's notifications; an earlier test may have left it open."""
+        """The list of JupyterLab's notifications; the test may have opened it already."""
         listed = self.page.locator(".jp-Notification-List")
         if not listed.is_visible():
             self.command("apputils:display-notifications")
