@@ -88,8 +88,10 @@ def test_every_cell_says_where_its_answer_came_from_and_what_it_cost(tab):
         expect(badge(tab, index)).to_have_count(0)
     # It covers neither what is written nor the buttons of the cell, even in a cell of one line.
     tab.page.evaluate(SELECT, 2)
-    place = badge(tab, 2).bounding_box()
-    button = tab.cell(2).locator(".jp-cell-toolbar svg").last.bounding_box()
+    buttons = tab.cell(2).locator(".jp-cell-toolbar svg").last
+    # They come once JupyterLab knows that there is room for them.
+    expect(buttons).to_be_visible()
+    place, button = badge(tab, 2).bounding_box(), buttons.bounding_box()
     text = tab.cell(2).get_by_text("One", exact=True).bounding_box()
     assert button["y"] + button["height"] <= place["y"]
     assert place["y"] + place["height"] <= text["y"] + text["height"] / 2
