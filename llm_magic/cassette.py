@@ -31,6 +31,7 @@ __all__ = [
     "CassetteChangedError",
     "Place",
     "Spans",
+    "remove_unfinished",
     "stamp_of",
     "unfinished",
     "write",
@@ -339,8 +340,14 @@ def replace(path: Path, data: bytes) -> None:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
         raise
-    for left in unfinished(path.parent):
-        left.unlink(missing_ok=True)
+    remove_unfinished(path.parent)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what :func:`unfinished` finds; what somebody else owns stays."""
+    for path in unfinished(folder):
+        with contextlib.suppress(OSError):
+            path.unlink()
 
 
 def unfinished(folder: Path, *, older_than: float = _WRITING) -> list[Path]:

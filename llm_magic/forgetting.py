@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from llm_magic import care
-from llm_magic.cassette import Cassette, Place, unfinished
+from llm_magic.cassette import Cassette, Place, remove_unfinished, unfinished
 from llm_magic.exceptions import LLMMagicError
 from llm_magic.formats import counted
 from llm_magic.history import History
@@ -58,8 +58,7 @@ class Forgetting:
             removed until then stays removed.
         """
         changed = self.shelf.forget(self.keys) if self.keys else []
-        for path in unfinished(self.shelf.folder):
-            path.unlink(missing_ok=True)
+        remove_unfinished(self.shelf.folder)
         self.ledger.forget(self.calls)
         return _left(self.shelf, changed)
 

@@ -108,3 +108,22 @@ def test_forgetting_removes_what_a_killed_save_left_and_names_what_may_be_writte
     assert holders() == [str(new)]
     assert any(new.name in line for line in told)
     assert not any(old.name in line for line in told)
+
+
+def test_a_save_is_no_failure_where_what_another_one_left_cannot_be_removed(
+    forget: Forget, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = Path(".a.cassette.jsonl.theirs.llm-magic-writing")
+    left.write_text("somebody else's")
+    os.utime(left, (0, 0))
+
+    def refused(path: Path, **_: object) -> None:
+        raise PermissionError(path)
+
+    monkeypatch.setattr(Path, "unlink", refused)
+    shelf = Shelf(Workspace(Path.cwd()))
+
+    saved = shelf.save("a")
+
+    shelf.close()
+    assert (saved.added, left.exists(), saved.path.exists()) == (2, True, True)
