@@ -405,12 +405,12 @@ def damaged(working: Path, stem: str) -> list[Path]:
 
 def not_brought_over(working: Path) -> list[Path]:
     """What was set aside and may hold what a repair has yet to bring over."""
-    stores = [path for path in damaged(working, "recordings") if _waits(path)]
+    stores = [path for path in damaged(working, "recordings") if waits(path)]
     ledger = working / "history.db"
     return stores + [path for path in damaged(working, "history") if missing_calls(path, ledger)]
 
 
-def _waits(store: Path) -> bool:
+def waits(store: Path) -> bool:
     """Whether a store that was set aside was not looked through yet."""
     return store.is_dir() and not store.is_symlink() and not os.path.lexists(store / RESCUED)
 
@@ -419,7 +419,7 @@ def _aside(working: Path) -> _Found:
     for path in damaged(working, "recordings"):
         if path.is_symlink() or not path.is_dir():
             yield "note", path.name, "no folder of llm-magic; it is not read, remove it"
-        elif not _waits(path):
+        elif not waits(path):
             yield "note", path.name, "it was looked through; delete it when you do not need it"
         else:
             yield "problem", path.name, f"a damaged store that was set aside; {_REPAIR}"

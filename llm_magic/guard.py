@@ -139,13 +139,8 @@ class Guard:
 
 
 def _why(error: Any) -> str:
-    """The miss doctor's text; a magic has put it into the error already."""
-    told = str(error)
-    if "\n" in told:
-        return told
-    from llm_magic import client, doctor
-
-    return doctor.diagnose(error, shelf=client.default().shelf).to_text()
+    """The error's message, with the miss doctor's lines where it has none of them yet."""
+    return "\n".join([str(error), *error.__notes__])
 
 
 def load_ipython_extension(shell: Any) -> None:

@@ -105,8 +105,9 @@ class Entry:
         ]
         if self.cell_line:
             rows.append(("cell", self.cell_line))
-        if self._readable is not None:
-            asked = self._readable.request
+        recording = self._readable
+        if recording is not None:
+            asked = recording.request
             for name in ("endpoint", "cache_seed", "api"):
                 if asked.get(name) not in (None, "chat"):
                     rows.append((name, visible(str(asked[name]))))

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import os
 import re
 import sqlite3
 import tempfile
@@ -175,7 +174,7 @@ def _repair_store(working: Path, cassettes: _Cassettes, tick: Progress) -> list[
 def _look_through_aside(working: Path, cassettes: _Cassettes, tick: Progress) -> list[str]:
     told = []
     for aside in care.damaged(working, "recordings"):
-        if aside.is_symlink() or not aside.is_dir() or os.path.lexists(aside / RESCUED):
+        if not care.waits(aside):
             continue
         with closing(Store(working / "recordings")) as store:
             rescue = _bring_over(aside, store, cassettes, tick)

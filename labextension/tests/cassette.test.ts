@@ -21,6 +21,15 @@ function cassette() {
   return { ...given, work, node: view.node };
 }
 
+/** A kernel that goes on until it is told to stop. */
+function untilStopped(_: unknown, stop?: AbortSignal): Promise<never> {
+  return new Promise((_, refuse) => {
+    stop?.addEventListener('abort', () => {
+      refuse(new Error('verify: stopped'));
+    });
+  });
+}
+
 it('saves the notebook, then verifies it, and tells that it runs again', async () => {
   const { node, work, session, document } = cassette();
   session.ask.mockImplementation(() => {
@@ -57,14 +66,7 @@ it('tells each finding with its cell, and counts what is stale', async () => {
 
 it('stops what it verifies, and does one thing at a time', async () => {
   const { node, work, session } = cassette();
-  session.ask.mockImplementation(
-    (_, stop) =>
-      new Promise((_, refuse) => {
-        stop?.addEventListener('abort', () => {
-          refuse(new Error('verify: stopped'));
-        });
-      })
-  );
+  session.ask.mockImplementation(untilStopped);
 
   const done = work.start('verify');
   await expect.poll(() => session.ask.mock.calls.length).toBe(1);
@@ -81,14 +83,7 @@ it('stops what it verifies, and does one thing at a time', async () => {
 it('hands the focus of the stop button on when it goes', async () => {
   const { node, work, session } = cassette();
   document.body.append(node);
-  session.ask.mockImplementation(
-    (_, stop) =>
-      new Promise((_, refuse) => {
-        stop?.addEventListener('abort', () => {
-          refuse(new Error('verify: stopped'));
-        });
-      })
-  );
+  session.ask.mockImplementation(untilStopped);
   const done = work.start('verify');
   await expect.poll(() => session.ask.mock.calls.length).toBe(1);
 
